@@ -1,0 +1,48 @@
+# The counters: sharded open addressing under a hard cap, one cache line a counter, one lock a shard.
+#
+# Eviction never refills. A full shard drops an expired counter first, then the least recently used among those that are not near their
+# limit, and folds a live one's count into a sketch that can only over-count; a key that comes back starts from the sketch. When
+# nothing may be dropped, new keys are counted in the sketch alone.
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from ratelimitd._ext.limit.key cimport key_digest, key_secret
+from ratelimitd._ext.limit.window cimport window_rule, window_view
+
+
+cdef enum:
+    TABLE_MAX_HITS = 32   # limits of one check
+
+
+# One limit that applies to a check: in, then out.
+cdef struct table_hit:
+    key_digest digest
+    const window_rule *rule
+    uint32_t cost
+    uint32_t slot         # the limit's metric slot; stored for /top and eviction by limit
+    uint8_t shadow        # never vetoes
+    window_view view      # out: the counter as this hit saw it; remaining and reset_after are after the hit
+
+
+cdef struct table_stats:
+    uint64_t keys, max_keys, inserted, evicted, expired, sketched, bytes
+
+
+cdef struct counter_table    # opaque
+
+
+# max_keys counters in all; memory is reserved now and touched when used. NULL when out of memory.
+cdef counter_table *table_new(uint64_t max_keys) noexcept nogil
+cdef void table_free(counter_table *table) noexcept nogil
+
+# Decides and counts `count` hits as one: shards are locked in order, every hit is peeked, then charged.
+# all_or_none: when a non-shadow hit is over, only nothing is charged (shadow hits neither); else every hit that fits is charged and
+# those that are over are not. dry: charge nothing. Returns the index of the first non-shadow hit that is over, or -1.
+cdef int table_decide(counter_table *table, table_hit *hits, int count, bint all_or_none, bint dry, int64_t now_ms) noexcept nogil
+
+# Fetch the lines that table_decide will touch.
+cdef void table_prefetch(counter_table *table, const table_hit *hits, int count) noexcept nogil
+
+# Look without counting: 1 and *out, or 0 when the key is unknown.
+cdef int table_lookup(counter_table *table, const key_digest *digest, const window_rule *rule, int64_t now_ms, window_view *out) noexcept nogil
+cdef int table_reset(counter_table *table, const key_digest *digest) noexcept nogil
+cdef void table_get_stats(counter_table *table, table_stats *out) noexcept nogil

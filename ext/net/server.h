@@ -1,0 +1,112 @@
+// The server: listeners, workers and their loops. The only code that makes system calls on the path of a check.
+//
+// Life: rl_server_new -> rl_server_listen (any number) -> rl_server_start -> ... -> rl_server_drain -> rl_server_stop ->
+// rl_server_free. All are called by one control thread; only rl_server_stats, rl_server_set_health may be called any time
+// between new and free, from any thread. Nothing here throws.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/spine.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct rl_server rl_server;
+
+typedef struct rl_server_options {
+  uint32_t workers;                // 1..RL_MAX_WORKERS
+  uint32_t max_connections;        // over all workers; further ones are closed at once and counted
+  uint32_t max_streams;            // concurrent streams of one connection (SETTINGS_MAX_CONCURRENT_STREAMS)
+  uint32_t max_message;            // bytes of one gRPC message after decompression
+  uint32_t max_header_list;        // bytes of one request's header list
+  uint32_t max_batch;              // CheckBatch requests
+  uint32_t idle_timeout_ms;        // 0: never; a connection without a stream is closed after it
+  uint32_t stall_timeout_ms;       // a half-sent message, header block or unread answer: closed after it
+  uint32_t max_connection_age_ms;  // 0: never; +-10 % jitter, then GOAWAY and grace
+  uint32_t max_connection_age_grace_ms;
+  uint32_t max_output;             // bytes buffered for a slow reader before we stop reading from it
+} rl_server_options;
+
+enum { RL_MAX_WORKERS = 64 };
+
+// Service-health states, as grpc.health.v1.
+enum { RL_HEALTH_UNKNOWN = 0, RL_HEALTH_SERVING = 1, RL_HEALTH_NOT_SERVING = 2 };
+
+// Negative error codes of the functions below. rl_server_error() has the text of the last one.
+enum {
+  RL_OK = 0,
+  RL_E_ADDRESS = -1,  // cannot parse, resolve or bind
+  RL_E_SYSTEM = -2,   // a system call failed
+  RL_E_MEMORY = -3,
+  RL_E_STATE = -4,    // called out of order
+};
+
+// Copies options and spine. NULL when out of memory.
+rl_server *rl_server_new(const rl_server_options *options, const rl_spine *spine);
+void rl_server_free(rl_server *server);
+const char *rl_server_error(const rl_server *server);
+
+// "127.0.0.1:8081", "[::1]:0", ":8081" (all addresses), "unix:/run/ratelimitd.sock". Writes the address bound ("127.0.0.1:41234")
+// to bound. Serves h2c with prior knowledge.
+int rl_server_listen(rl_server *server, const char *address, char *bound, size_t bound_size);
+
+// A serialized google.protobuf.FileDescriptorSet for server reflection. Copied. Call before start.
+int rl_server_set_descriptors(rl_server *server, const uint8_t *data, size_t size);
+
+int rl_server_start(rl_server *server);
+
+// Sets every service's health and wakes the watchers.
+void rl_server_set_health(rl_server *server, int state);
+
+// GOAWAY on every connection, no new ones; returns at once. The server is drained when rl_server_connections is 0.
+void rl_server_drain(rl_server *server);
+uint32_t rl_server_connections(const rl_server *server);
+
+// Closes what is left and joins the threads.
+void rl_server_stop(rl_server *server);
+
+// Counters since start, summed over workers. Kept in step with the metrics in ratelimitd/admin/metrics.py.
+enum { RL_LATENCY_BUCKETS = 16 };  // upper bounds in microseconds: see rl_latency_bounds_us
+extern const uint32_t rl_latency_bounds_us[RL_LATENCY_BUCKETS];
+
+enum {  // doors, for calls by method
+  RL_METHOD_ENVOY_CHECK = 0,
+  RL_METHOD_CHECK = 1,
+  RL_METHOD_CHECK_BATCH = 2,
+  RL_METHOD_HEALTH = 3,
+  RL_METHOD_REFLECTION = 4,
+  RL_METHOD_UNKNOWN = 5,
+  RL_METHOD_COUNT = 6,
+};
+
+enum {  // why a connection or a stream was refused or closed by us
+  RL_ABUSE_PROTOCOL_ERROR = 0,   // broken frame, bad preface
+  RL_ABUSE_HEADER_BOMB = 1,      // header list or CONTINUATION beyond bounds
+  RL_ABUSE_RAPID_RESET = 2,
+  RL_ABUSE_CONTROL_FLOOD = 3,    // PING, SETTINGS, empty DATA, ...
+  RL_ABUSE_OVERSIZED = 4,        // message too large
+  RL_ABUSE_MALFORMED = 5,        // message does not parse
+  RL_ABUSE_STALLED = 6,          // slow reader or writer
+  RL_ABUSE_COUNT = 7,
+};
+
+typedef struct rl_server_stats_t {
+  uint64_t connections_accepted, connections_closed, connections_refused;
+  uint64_t connections_by_worker[RL_MAX_WORKERS];  // open now
+  uint64_t bytes_read, bytes_written, turns;
+  uint64_t calls[RL_METHOD_COUNT];
+  uint64_t grpc_errors[17];  // by grpc-status
+  uint64_t shed;             // answered RESOURCE_EXHAUSTED for our own overload
+  uint64_t deadline_passed;
+  uint64_t abuse[RL_ABUSE_COUNT];
+  uint64_t latency[RL_LATENCY_BUCKETS + 1];  // per check: bytes read to answer written; the last is +Inf
+  uint64_t latency_sum_ns;
+} rl_server_stats_t;
+
+void rl_server_stats(const rl_server *server, rl_server_stats_t *stats);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,88 @@
+"""The typed face of the native engine (ext/engine.pyx)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from ratelimitd.policy.plan import Plan
+
+class SwapReport(TypedDict):
+    """What a swap did: limits by "domain/name"."""
+
+    generation: int
+    kept: list[str]  # identity unchanged: counters live on
+    added: list[str]
+    removed: list[str]
+    databases: int  # pattern databases in the snapshot
+    compile_ms: float
+
+class Event(TypedDict):
+    """One sampled or denied decision, from the log ring."""
+
+    time_ns: int
+    domain: str
+    decision: str  # "allow" | "deny"
+    reason: str
+    shadow: bool
+    limit: str  # the limit, list or rule that decided, or the tightest limit
+    key: str  # the key's text, at most 128 bytes, or its hash when the domain asks for it
+    client: str
+    method: str
+    path: str  # at most 256 bytes
+    status: int
+    score: int
+    rules: list[str]
+    reference: str
+    weight: int  # how many decisions this one stands for
+
+class Engine:
+    """Tables, snapshot and, once started, the server. Without `start` it decides in process (`check`), on any clock."""
+
+    def __init__(
+        self,
+        *,
+        workers: int = 1,
+        max_keys: int = 1_000_000,
+        hash_key: bytes | None = None,  # 16 bytes; None: random
+        sample: int = 128,  # 1 in N allowed checks goes to the log ring; 0: none
+        denials_per_second: int = 1000,  # per worker, to the log ring
+        server: Mapping[str, int] | None = None,  # rl_server_options by name; unknown names raise EngineError
+    ) -> None: ...
+    def swap(self, plan: Plan, *, cache_dir: str | None = None) -> SwapReport:
+        """Compile and publish. The heavy part runs without the interpreter lock. Raises EngineError; then nothing changed."""
+
+    def check(self, request: Mapping[str, Any], *, now_ns: int | None = None) -> dict[str, Any]:
+        """Decide one request in process, through the same spine.
+
+        `request`: domain, source_address, method, path, host, scheme, headers [(name, value)], body, partial_body,
+        attributes {}, cost, dry_run, explain; str or bytes. The answer mirrors ratelimitd.v1.CheckResponse, with lower-case
+        names for enums: decision "allow"|"deny", reason "over_limit", limits [{...}], matches [{...}], status, score, ...
+        """
+
+    def listen(self, address: str) -> str:
+        """Bind; returns the address bound."""
+
+    def set_descriptors(self, descriptors: bytes) -> None: ...
+    def start(self) -> None: ...
+    def set_health(self, serving: bool) -> None: ...
+    def drain(self) -> None: ...
+    def connections(self) -> int: ...
+    def stop(self) -> None: ...
+    def stats(self) -> dict[str, Any]:
+        """Counters since start.
+
+        {"server": {rl_server_stats_t by field},
+         "latency_bounds_us": [...],
+         "decisions": [{"domain", "limit", "decision", "reason", "count"}],   # only those above 0
+         "limits": [{"domain", "limit", "near", "shadow_denied"}],
+         "scan": {"scans", "bytes", "matches", "errors"},
+         "table": {"keys", "max_keys", "inserted", "evicted", "expired", "sketched", "bytes"},
+         "ring": {"lost"}, "generation": int}
+        """
+
+    def events(self, limit: int = 1024) -> list[Event]: ...
+    def lookup(self, domain: str, limit: str, key: Sequence[str], *, now_ns: int | None = None) -> dict[str, Any] | None:
+        """The counter of a key (its parts in order): {limit, remaining, reset_after_ms, used}; None when unknown."""
+
+    def reset(self, domain: str, limit: str, key: Sequence[str]) -> bool: ...
+    def dump(self) -> str:
+        """The snapshot in a form a person can read."""

@@ -1,0 +1,265 @@
+"""The compiled policy: what `policy.compile` makes and the native engine builds its snapshot from.
+
+Plain frozen data, normalised and validated: the engine trusts it. Everything textual is bytes, as it arrives on the wire.
+Durations are milliseconds. Order is meaning: the engine evaluates lists, limits, routes and rules as they stand here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Source(IntEnum):
+    """Where a value comes from."""
+
+    CONSTANT = 0  # key components only: `name` is the value
+    CLIENT_IP = 1
+    METHOD = 2
+    HOST = 3  # lower-case, without the port
+    PATH = 4  # normalised: decoded, dot segments and double slashes removed, no query
+    RAW_PATH = 5  # as sent, no query
+    SCHEME = 6
+    HEADER = 7  # first value; `name` lower-case
+    COOKIE = 8
+    QUERY = 9  # first value, decoded
+    PATH_PARAM = 10  # key components only; bound by the limit's own path glob
+    ATTRIBUTE = 11  # caller's attributes or Envoy's context extensions
+    BODY_SIZE = 12  # reserved
+
+
+class Op(IntEnum):
+    """How a condition compares. Alternatives in `operands` are OR-ed."""
+
+    PRESENT = 0
+    EXACT = 1
+    PREFIX = 2
+    SUFFIX = 3
+    GLOB = 4  # `*` within a segment, `**` across, `{name}` one segment captured; on anything but paths `*` is any run
+    REGEX = 5  # whole value, Hyperscan syntax
+    CIDR = 6  # client address or a value that parses as an address
+
+
+@dataclass(frozen=True, slots=True)
+class Cidr:
+    """A network: 16 address bytes (IPv4 mapped, ::ffff:0:0/96) and a prefix length over the 128 bits."""
+
+    address: bytes
+    prefix: int
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    source: Source
+    op: Op
+    name: bytes = b""  # header, cookie, query parameter or attribute
+    operands: tuple[bytes, ...] = ()
+    cidrs: tuple[Cidr, ...] = ()
+    negate: bool = False
+    ignore_case: bool = False  # EXACT, PREFIX, SUFFIX, GLOB (ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Alternatives (OR) of conjunctions (AND) of conditions. `((),)` matches everything; `()` nothing."""
+
+    alternatives: tuple[tuple[Condition, ...], ...] = ((),)
+
+
+class Algorithm(IntEnum):
+    SLIDING_WINDOW = 0
+    FIXED_WINDOW = 1
+    TOKEN_BUCKET = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How much. Windows: `limit` hits per `window_ms`. Token bucket: `limit` is the burst, refilled in `window_ms`.
+
+    `rate: 500/s, burst: 2000` becomes limit=2000, window_ms=4000.
+    """
+
+    limit: int  # 0 bans; at most 2**32 - 1
+    window_ms: int  # 1 ms to 400 days
+    unlimited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPart:
+    source: Source
+    name: bytes = b""  # header, cookie, query, path parameter, attribute; the value itself for CONSTANT
+
+
+class OverrideKind(IntEnum):
+    EXACT = 0
+    GLOB = 1
+    CIDR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Another rate for some keys. The key's text is its parts joined by "|". Most specific wins: EXACT, then GLOB in the
+    order given (the compiler sorts by specificity), then CIDR by longest prefix (single client address keys only)."""
+
+    kind: OverrideKind
+    rate: Rate
+    text: bytes = b""
+    cidr: Cidr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    name: bytes  # unique in the domain
+    identity: bytes  # 16 bytes: hash of domain, name, key, algorithm and window; counters are keyed by it
+    match: Match
+    key: tuple[KeyPart, ...]  # empty: one counter for all
+    rate: Rate
+    algorithm: Algorithm
+    buckets: int = 1  # sliding window: 1 (two-bucket estimate) or 2..8 sub-buckets
+    cost: int = 1  # multiplies the request's cost
+    shadow: bool = False
+    skip_missing_key: bool = False  # a missing key part: skip the limit (else it counts as empty)
+    status: int = 429
+    overrides: tuple[Override, ...] = ()
+
+
+class ListAction(IntEnum):
+    ALLOW = 0  # skips limits and scan
+    DENY = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AddressList:
+    name: bytes
+    action: ListAction
+    cidrs: tuple[Cidr, ...]
+    match: Match = Match()
+    shadow: bool = False
+    status: int = 403
+
+
+class Target(IntEnum):
+    """What a rule looks at. `name` narrows ARGS, HEADERS, COOKIES to one field."""
+
+    METHOD = 0
+    PATH = 1  # raw path, percent-decoded by the rule's transformations only
+    QUERY = 2  # raw query string
+    ARGS = 3  # decoded values of query and body arguments (form, multipart, JSON leaves)
+    ARGS_NAMES = 4
+    HEADERS = 5
+    HEADERS_NAMES = 6
+    COOKIES = 7
+    COOKIES_NAMES = 8
+    BODY = 9  # raw
+    HOST = 10
+    FILES_NAMES = 11  # multipart file names
+
+
+class Transformation(IntEnum):
+    """Applied in order before the patterns. Semantics are ModSecurity's."""
+
+    LOWERCASE = 0
+    URL_DECODE = 1
+    URL_DECODE_UNI = 2
+    HTML_ENTITY_DECODE = 3
+    COMPRESS_WHITESPACE = 4
+    REMOVE_WHITESPACE = 5
+    REMOVE_NULLS = 6
+    REPLACE_COMMENTS = 7
+    REMOVE_COMMENTS = 8
+    NORMALIZE_PATH = 9
+    JS_DECODE = 10
+    CSS_DECODE = 11
+    CMD_LINE = 12
+    BASE64_DECODE = 13
+    HEX_DECODE = 14
+    TRIM = 15
+    UTF8_TO_UNICODE = 16
+    ESCAPE_SEQ_DECODE = 17
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRef:
+    target: Target
+    name: bytes = b""  # lower-case for headers
+    exclude: bool = False  # `!args:password`
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One pattern rule: any pattern on any target fires it once per (rule, target field)."""
+
+    id: bytes  # "942100", "no-log4j"
+    patterns: tuple[bytes, ...]  # Hyperscan syntax, unanchored, case as written
+    targets: tuple[TargetRef, ...]
+    transformations: tuple[Transformation, ...] = ()
+    score: int = 0
+    deny: bool = False  # blocks on its own, whatever the score
+    message: bytes = b""
+    tags: tuple[bytes, ...] = ()
+    ignore_case: bool = False
+
+
+class ScanMode(IntEnum):
+    OFF = 0
+    DETECT = 1
+    BLOCK = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRoute:
+    match: Match
+    mode: ScanMode
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    mode: ScanMode = ScanMode.OFF
+    threshold: int = 5  # anomaly score that blocks
+    status: int = 403
+    body_limit: int = 131072  # bytes of body that are scanned
+    deny_partial_body: bool = False
+    routes: tuple[ScanRoute, ...] = ()  # first match wins
+    rules: tuple[Rule, ...] = ()
+
+
+class HeaderFamily(IntEnum):
+    NONE = 0
+    IETF = 1
+    X_RATELIMIT = 2
+    BOTH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """How the client's address is found: from the right of X-Forwarded-For, skipping `trusted` networks or `hops` entries."""
+
+    trusted: tuple[Cidr, ...] = ()
+    hops: int = 0  # 0: use `trusted`
+    header: bytes = b"x-forwarded-for"  # or x-envoy-external-address, cf-connecting-ip: then the single value is taken
+    ipv4_prefix: int = 32
+    ipv6_prefix: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    name: bytes
+    client: Client = Client()
+    lists: tuple[AddressList, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    scan: Scan = Scan()
+    headers: HeaderFamily = HeaderFamily.IETF
+    shadow: bool = False  # the whole file is only watched
+    all_or_none: bool = True  # a check that one limit denies consumes from none
+    metadata: bool = True  # dynamic_metadata in Envoy answers
+    log_keys: str = "plain"  # "plain" | "hash": how keys appear in logs, /top and /keys
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All domains of one load. `domains[0]` serves requests that name none, when `default_domain` is True."""
+
+    domains: tuple[Domain, ...] = ()
+    default_domain: bool = True
+    unknown_domain_deny: bool = False
+    digest: str = ""  # of the source files; shown by /policy and /metrics
