@@ -1,0 +1,128 @@
+"""The functions of bytes/ for tests. Inputs and outputs live in heap blocks of exactly their size, so that a sanitizer sees every
+byte read or written beyond them."""
+from libc.stdint cimport uint8_t, uint32_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from ratelimitd._ext.bytes.address cimport (
+    rl_address, rl_address_format, rl_address_is_ipv4, rl_address_mask, rl_address_parse, rl_network, rl_network_contains,
+)
+from ratelimitd._ext.bytes.query cimport (
+    rl_cookie_next, rl_path_normalize, rl_query_next, rl_target_split, rl_url_decode,
+)
+from ratelimitd._ext.core cimport rl_pair, rl_view
+
+
+cdef rl_view owned(bytes text) except *:
+    cdef rl_view view
+    cdef char *data = <char *>malloc(len(text))
+    if data == NULL and len(text):
+        raise MemoryError
+    memcpy(data, <const char *>text, len(text))
+    view.data = data
+    view.size = <uint32_t>len(text)
+    return view
+
+
+cdef bytes taken(rl_view view):
+    return view.data[:view.size] if view.size else b""
+
+
+cdef rl_address address_of(bytes packed) except *:
+    cdef rl_address address
+    if len(packed) != 16:
+        raise ValueError("an address has 16 bytes")
+    memcpy(address.bytes, <const char *>packed, 16)
+    return address
+
+
+def address_parse(bytes text) -> bytes | None:
+    cdef rl_address address
+    cdef rl_view view = owned(text)
+    cdef int good = rl_address_parse(view, &address)
+    free(<void *>view.data)
+    return (<char *>address.bytes)[:16] if good else None
+
+
+def address_format(bytes packed) -> bytes:
+    cdef rl_address address = address_of(packed)
+    cdef char *out = <char *>malloc(46)
+    cdef uint32_t size = rl_address_format(&address, out)
+    try:
+        return out[:size]
+    finally:
+        free(out)
+
+
+def address_mask(bytes packed, uint8_t prefix) -> bytes:
+    cdef rl_address address = address_of(packed)
+    rl_address_mask(&address, prefix)
+    return (<char *>address.bytes)[:16]
+
+
+def address_is_ipv4(bytes packed) -> bool:
+    cdef rl_address address = address_of(packed)
+    return bool(rl_address_is_ipv4(&address))
+
+
+def network_contains(bytes packed_network, uint8_t prefix, bytes packed) -> bool:
+    cdef rl_network network
+    cdef rl_address address = address_of(packed)
+    network.address = address_of(packed_network)
+    network.prefix = prefix
+    return bool(rl_network_contains(&network, &address))
+
+
+def query_pairs(bytes text) -> list[tuple[bytes, bytes]]:
+    cdef rl_view view = owned(text)
+    cdef uint32_t cursor = 0
+    cdef rl_pair pair
+    pairs = []
+    while rl_query_next(view, &cursor, &pair):
+        pairs.append((taken(pair.name), taken(pair.value)))
+    free(<void *>view.data)
+    return pairs
+
+
+def cookie_pairs(bytes text) -> list[tuple[bytes, bytes]]:
+    cdef rl_view view = owned(text)
+    cdef uint32_t cursor = 0
+    cdef rl_pair pair
+    pairs = []
+    while rl_cookie_next(view, &cursor, &pair):
+        pairs.append((taken(pair.name), taken(pair.value)))
+    free(<void *>view.data)
+    return pairs
+
+
+def url_decode(bytes text) -> bytes:
+    cdef rl_view view = owned(text)
+    cdef char *out = <char *>malloc(len(text))
+    cdef uint32_t size = rl_url_decode(view, out)
+    try:
+        return out[:size] if size else b""
+    finally:
+        free(out)
+        free(<void *>view.data)
+
+
+def target_split(bytes text) -> tuple[bytes, bytes]:
+    cdef rl_view view = owned(text)
+    cdef rl_view path
+    cdef rl_view query
+    rl_target_split(view, &path, &query)
+    try:
+        return taken(path), taken(query)
+    finally:
+        free(<void *>view.data)
+
+
+def path_normalize(bytes text) -> bytes:
+    cdef rl_view view = owned(text)
+    cdef char *out = <char *>malloc(len(text) + 1)
+    cdef uint32_t size = rl_path_normalize(view, out)
+    try:
+        return out[:size]
+    finally:
+        free(out)
+        free(<void *>view.data)
