@@ -1,0 +1,20 @@
+#include "wire/answer.h"
+
+namespace rl {
+
+std::string_view reason_name(uint8_t reason) {
+  static constexpr std::string_view kNames[RL_REASON_COUNT] = {
+      "none", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload",
+  };
+  return reason < RL_REASON_COUNT ? kNames[reason] : "none";
+}
+
+const rl_limit_state *told_state(const rl_verdict &verdict) {
+  int index =
+      verdict.decision == RL_DENY && verdict.deciding_state >= 0 ? verdict.deciding_state : verdict.tightest_state;
+  if (index < 0 || index >= verdict.state_count) return nullptr;
+  const rl_limit_state *state = &verdict.states[index];
+  return is_enforced(*state) ? state : nullptr;
+}
+
+}  // namespace rl
