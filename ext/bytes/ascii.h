@@ -1,6 +1,7 @@
 // Byte classes that every reader of this room needs, as tables.
 #pragma once
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace rl {

@@ -11,6 +11,9 @@ from ratelimitd._ext.bytes.query cimport (
     rl_cookie_next, rl_path_normalize, rl_query_next, rl_target_split, rl_url_decode,
 )
 from ratelimitd._ext.core cimport rl_pair, rl_view
+from ratelimitd._ext.bytes.transform cimport (
+    RL_TRANSFORMATIONS, rl_byte_classes, rl_transform, rl_transform_classes, rl_transform_room,
+)
 
 
 cdef rl_view owned(bytes text) except *:
@@ -126,3 +129,31 @@ def path_normalize(bytes text) -> bytes:
     finally:
         free(out)
         free(<void *>view.data)
+
+
+def transform(int kind, bytes text) -> bytes | None:
+    """The transformed bytes, or None when nothing changed."""
+    if not 0 <= kind < RL_TRANSFORMATIONS:
+        raise ValueError("no such transformation")
+    cdef rl_view view = owned(text)
+    cdef char *out = <char *>malloc(rl_transform_room(view.size))
+    cdef uint32_t size = 0
+    cdef int changed = rl_transform(kind, view, out, &size)
+    try:
+        if size > rl_transform_room(view.size):
+            raise AssertionError("out of room")
+        return out[:size] if changed else None
+    finally:
+        free(out)
+        free(<void *>view.data)
+
+
+def byte_classes(bytes text) -> int:
+    cdef rl_view view = owned(text)
+    cdef uint32_t classes = rl_byte_classes(view)
+    free(<void *>view.data)
+    return classes
+
+
+def transform_classes(int kind) -> int:
+    return rl_transform_classes(kind)

@@ -48,10 +48,41 @@ def test_an_address_is_read_with_port_zone_and_blanks(text: str, meaning: str) -
 @pytest.mark.parametrize(
     "text",
     [
-        *("", " ", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.256", "1.2.3.4:", "1.2.3.4:65536", "1.2.3.4:123456", "1.2.3.4 5"),
+        *(
+            "",
+            " ",
+            "1.2.3",
+            "1.2.3.4.5",
+            "01.2.3.4",
+            "1.2.3.256",
+            "1.2.3.4:",
+            "1.2.3.4:65536",
+            "1.2.3.4:123456",
+            "1.2.3.4 5",
+        ),
         *("1.2.3.4:8x", ":", ":1", "1:", ":::", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7::8:9"),
-        *("12345::", "::1.2.3", "::1.2.3.4.5", "1.2.3.4::", "::g", "[::1", "[::1]x", "[::1]:", "[1.2.3.4]", "::1]", "fe80::1%"),
-        *("fe80::1%a%b", "unknown", "_hidden", "1.2.3.4%eth0", "1:2:3:4:5:6:7:1.2.3.4", "1:2:3:4:5:6:7:8::", "::1:2:3:4:5:6:7:8"),
+        *(
+            "12345::",
+            "::1.2.3",
+            "::1.2.3.4.5",
+            "1.2.3.4::",
+            "::g",
+            "[::1",
+            "[::1]x",
+            "[::1]:",
+            "[1.2.3.4]",
+            "::1]",
+            "fe80::1%",
+        ),
+        *(
+            "fe80::1%a%b",
+            "unknown",
+            "_hidden",
+            "1.2.3.4%eth0",
+            "1:2:3:4:5:6:7:1.2.3.4",
+            "1:2:3:4:5:6:7:8::",
+            "::1:2:3:4:5:6:7:8",
+        ),
     ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
@@ -84,7 +115,9 @@ def test_format_is_rfc5952(groups: list[int]) -> None:
     assert probe.address_parse(text) == raw
 
 
-@given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16), st.integers(0, 128), st.integers(0, 128))
+@given(
+    st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16), st.integers(0, 128), st.integers(0, 128)
+)
 def test_mask_and_contains_agree_with_ipaddress(one: bytes, two: bytes, prefix: int, shared: int) -> None:
     keep = (1 << 128) - (1 << (128 - shared))
     other = (int.from_bytes(one, "big") & keep) | (int.from_bytes(two, "big") & ~keep)

@@ -10,9 +10,14 @@ from hypothesis import strategies as st
 
 from ratelimitd._ext.bytes import probe
 
-QUERY_BYTES = st.lists(st.sampled_from([b"a", b"b", b"=", b"&", b"%", b"4", b"1", b"+", b"\x00", b"\xff"]), max_size=30).map(b"".join)
+QUERY_BYTES = st.lists(
+    st.sampled_from([b"a", b"b", b"=", b"&", b"%", b"4", b"1", b"+", b"\x00", b"\xff"]), max_size=30
+).map(b"".join)
 PATH_BYTES = st.lists(
-    st.sampled_from([b"a", b"/", b"/", b".", b"..", b"%2e", b"%2F", b"%", b"%5c", b"\\", b"%00", b"%25", b"%2", b"...", b"b."]), max_size=14
+    st.sampled_from(
+        [b"a", b"/", b"/", b".", b"..", b"%2e", b"%2F", b"%", b"%5c", b"\\", b"%00", b"%25", b"%2", b"...", b"b."]
+    ),
+    max_size=14,
 ).map(b"".join)
 
 
@@ -21,7 +26,8 @@ def test_pairs_are_those_of_urllib(query: bytes) -> None:
     text = query.decode("latin-1")
     decoded = [(probe.url_decode(n), probe.url_decode(v)) for n, v in probe.query_pairs(query)]
     assert decoded == [
-        (n.encode("latin-1"), v.encode("latin-1")) for n, v in parse_qsl(text, keep_blank_values=True, encoding="latin-1")
+        (n.encode("latin-1"), v.encode("latin-1"))
+        for n, v in parse_qsl(text, keep_blank_values=True, encoding="latin-1")
     ]
 
 
