@@ -24,7 +24,8 @@ class Position:
 class Diagnostic:
     """One thing that is wrong with a policy.
 
-    `code` is stable ("P101"); `message` says what is wrong in one line; `hint` says what to do ("did you mean 'window'?").
+    `code` is stable ("P101"); `message` says what is wrong in one line; `hint` says what to do ("did you mean 'window'?"); `excerpt` is
+    the offending line as it was when it was read (the file may have changed since).
     """
 
     code: str
@@ -32,6 +33,7 @@ class Diagnostic:
     position: Position | None = None
     hint: str = ""
     severity: str = "error"  # "error" | "warning"
+    excerpt: str = ""
 
     def __str__(self) -> str:
         where = f"{self.position}: " if self.position else ""

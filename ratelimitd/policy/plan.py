@@ -1,7 +1,7 @@
 """The compiled policy: what `policy.compile` makes and the native engine builds its snapshot from.
 
-Plain frozen data, normalised and validated: the engine trusts it. Everything textual is bytes, as it arrives on the wire.
-Durations are milliseconds. Order is meaning: the engine evaluates lists, limits, routes and rules as they stand here.
+Plain frozen data, normalised and validated: the engine trusts it. Everything textual is bytes, as it arrives on the
+wire. Durations are milliseconds. Order is meaning: the engine evaluates lists, limits, routes and rules as they stand.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Rate:
     """
 
     limit: int  # 0 bans; at most 2**32 - 1
-    window_ms: int  # 1 ms to 400 days
+    window_ms: int  # 1 ms to 49 days: the engine keeps it in 32 bits
     unlimited: bool = False
 
 
@@ -98,8 +98,10 @@ class OverrideKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """Another rate for some keys. The key's text is its parts joined by "|". Most specific wins: EXACT, then GLOB in the
-    order given (the compiler sorts by specificity), then CIDR by longest prefix (single client address keys only)."""
+    """Another rate for some keys. The key's text is its parts joined by "|".
+
+    Most specific wins: EXACT, then GLOB in the order given (the compiler sorts by specificity), then CIDR by longest
+    prefix (single client address keys only)."""
 
     kind: OverrideKind
     rate: Rate
@@ -232,7 +234,7 @@ class HeaderFamily(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """How the client's address is found: from the right of X-Forwarded-For, skipping `trusted` networks or `hops` entries."""
+    """How the client's address is found: from the right of the header, skipping `trusted` networks or `hops` entries."""
 
     trusted: tuple[Cidr, ...] = ()
     hops: int = 0  # 0: use `trusted`

@@ -1,0 +1,220 @@
+"""From checked models to the plan. Everything here was validated: nothing is refused.
+
+Stages, in order: conditions -> lists -> limits (rate, overrides, identity) -> scan -> domain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from ratelimitd.policy import globs, names, rates, units
+from ratelimitd.policy.plan import (
+    AddressList,
+    Algorithm,
+    Client,
+    Condition,
+    Domain,
+    KeyPart,
+    Limit,
+    ListAction,
+    Match,
+    Op,
+    Override,
+    OverrideKind,
+    Rate,
+    Rule,
+    Scan,
+    ScanRoute,
+    Source,
+)
+from ratelimitd.policy.schema import (
+    ClientSpec,
+    ConditionSpec,
+    LimitSpec,
+    ListSpec,
+    OverrideSpec,
+    PolicySpec,
+    RuleSpec,
+    ScanSpec,
+)
+from ratelimitd.policy.validate import operators_of, patterns_of
+
+DEFAULT_SCORE = 5
+
+
+def encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def compile_domain(spec: PolicySpec, builtin: tuple[RuleSpec, ...] = ()) -> Domain:
+    """One file's domain. `builtin`: the rules of the built-in rule set."""
+    return Domain(
+        name=encode(spec.domain),
+        client=compile_client(spec.client),
+        lists=tuple(compile_list(name, item) for name, item in spec.lists.items()),
+        limits=tuple(compile_limit(spec.domain, name, item) for name, item in spec.limits.items()),
+        scan=compile_scan(spec.scan, builtin),
+        headers=names.HEADER_FAMILIES[spec.headers],
+        shadow=spec.mode == "shadow",
+        all_or_none=spec.consume == "all_or_none",
+        metadata=spec.metadata,
+        log_keys=spec.privacy.keys,
+    )
+
+
+def compile_client(spec: ClientSpec) -> Client:
+    return Client(
+        trusted=tuple(units.cidr_of(text) for text in spec.trusted_proxies),
+        hops=spec.trusted_hops,
+        header=encode(spec.header.lower()),
+        ipv4_prefix=spec.ipv4_prefix,
+        ipv6_prefix=spec.ipv6_prefix,
+    )
+
+
+def compile_match(match: list[dict[str, ConditionSpec]] | None) -> Match:
+    if match is None:
+        return Match()
+    return Match(tuple(tuple(c for key, spec in mapping.items() for c in conditions(key, spec)) for mapping in match))
+
+
+def conditions(key: str, spec: ConditionSpec) -> list[Condition]:
+    """What a key of a match asks for: all of these."""
+    parsed = names.parse_source(key, key=False)
+    assert parsed is not None, key
+    source, name = parsed
+    found = [condition(source, name, operator, values, spec.ignore_case) for operator, values in operators_of(spec)]
+    if spec.present is not None:
+        found.append(Condition(source, Op.PRESENT, name, negate=not spec.present))
+    if spec.not_ is not None:
+        ignore_case = spec.ignore_case or spec.not_.ignore_case
+        found += [condition(source, name, o, values, ignore_case, negate=True) for o, values in operators_of(spec.not_)]
+    return found
+
+
+def condition(
+    source: Source, name: bytes, operator: str, values: list[str], ignore_case: bool, *, negate: bool = False
+) -> Condition:
+    path = source in (Source.PATH, Source.RAW_PATH)
+    if operator == "cidr" or source is Source.CLIENT_IP:
+        return Condition(source, Op.CIDR, name, cidrs=tuple(units.cidr_of(v) for v in values), negate=negate)
+    if operator == "any":
+        operator = "glob" if any(globs.is_glob(v, path=path) for v in values) else "exact"
+    op = names.OPERATORS[operator]
+    if op is Op.GLOB and path:
+        values = [globs.whole_tree(v) for v in values]
+    if source in (Source.HOST, Source.SCHEME) and op is not Op.REGEX:
+        values = [v.lower() for v in values]  # the engine compares them in lower case
+    operands = tuple(dict.fromkeys(map(encode, values)))
+    return Condition(source, op, name, operands, negate=negate, ignore_case=ignore_case)
+
+
+def compile_list(name: str, spec: ListSpec) -> AddressList:
+    action = ListAction.ALLOW if spec.deny is None else ListAction.DENY
+    networks = (spec.allow if spec.deny is None else spec.deny) or []
+    return AddressList(
+        name=encode(name),
+        action=action,
+        cidrs=tuple(dict.fromkeys(units.cidr_of(text) for text in networks)),
+        match=compile_match(spec.match),
+        shadow=spec.mode == "shadow",
+        status=spec.status,
+    )
+
+
+def compile_limit(domain: str, name: str, spec: LimitSpec) -> Limit:
+    algorithm = names.ALGORITHMS[spec.algorithm]
+    rate = compile_rate(spec)
+    parts = tuple(KeyPart(*parsed) for text in spec.key or () if (parsed := names.parse_source(text, key=True)))
+    return Limit(
+        name=encode(name),
+        identity=identity_of(domain, name, parts, algorithm, rate.window_ms, spec.buckets),
+        match=compile_match(spec.match),
+        key=parts,
+        rate=rate,
+        algorithm=algorithm,
+        buckets=spec.buckets,
+        cost=spec.cost,
+        shadow=spec.mode == "shadow",
+        skip_missing_key=spec.missing_key == "skip",
+        status=spec.status,
+        overrides=compile_overrides(spec, rate),
+    )
+
+
+def compile_rate(spec: LimitSpec) -> Rate:
+    if spec.algorithm == "token_bucket":
+        assert spec.rate is not None
+        return rates.bucket_rate(spec.rate, spec.burst, unlimited=spec.unlimited)
+    return rates.window_rate(spec.limit, spec.window, unlimited=spec.unlimited)
+
+
+def identity_of(
+    domain: str, name: str, key: tuple[KeyPart, ...], algorithm: Algorithm, window_ms: int, buckets: int
+) -> bytes:
+    """What the counters of a limit are kept by: only what changes their meaning.
+
+    A new `limit`, `rate` or `burst` keeps the counts.
+    """
+    parts = [[part.source.name, part.name.hex()] for part in key]
+    window = 0 if algorithm is Algorithm.TOKEN_BUCKET else window_ms
+    canonical = json.dumps(["limit", 1, domain, name, parts, algorithm.name, window, buckets], separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).digest()[:16]
+
+
+def compile_overrides(spec: LimitSpec, base: Rate) -> tuple[Override, ...]:
+    """Exact keys, then globs from the most to the least specific, then networks from the longest prefix."""
+    exact: list[Override] = []
+    patterns: list[tuple[str, Override]] = []
+    networks: list[Override] = []
+    for text, item in spec.overrides.items():
+        rate = override_rate(spec, item, base)
+        if spec.key == ["client.ip"]:
+            networks.append(Override(OverrideKind.CIDR, rate, cidr=units.cidr_of(text)))
+        elif "*" in text:
+            patterns.append((text, Override(OverrideKind.GLOB, rate, encode(text))))
+        else:
+            exact.append(Override(OverrideKind.EXACT, rate, encode(text)))
+    patterns.sort(key=lambda pair: globs.specificity(pair[0]))
+    networks.sort(key=lambda o: (-o.cidr.prefix, o.cidr.address) if o.cidr else (0, b""))
+    return (*exact, *(override for _, override in patterns), *networks)
+
+
+def override_rate(spec: LimitSpec, item: OverrideSpec, base: Rate) -> Rate:
+    if item.unlimited:
+        return Rate(base.limit, base.window_ms, unlimited=True)
+    if spec.algorithm != "token_bucket":
+        return Rate(item.limit or 0, base.window_ms)
+    rate = item.rate or spec.rate
+    assert rate is not None
+    return rates.bucket_rate(rate, item.burst)
+
+
+def compile_scan(spec: ScanSpec, builtin: tuple[RuleSpec, ...]) -> Scan:
+    rules = [rule for rule in builtin if "builtin" in spec.rulesets and rule.id not in spec.disable]
+    return Scan(
+        mode=names.SCAN_MODES[spec.mode],
+        threshold=spec.threshold,
+        status=spec.status,
+        body_limit=spec.body_limit,
+        deny_partial_body=spec.partial_body == "deny",
+        routes=tuple(ScanRoute(compile_match(route.match), names.SCAN_MODES[route.mode]) for route in spec.routes),
+        rules=tuple(compile_rule(rule) for rule in (*rules, *spec.rules)),
+    )
+
+
+def compile_rule(spec: RuleSpec) -> Rule:
+    deny = spec.action == "deny"
+    default = 0 if deny else DEFAULT_SCORE
+    return Rule(
+        id=encode(spec.id),
+        patterns=tuple(dict.fromkeys(map(encode, patterns_of(spec)))),
+        targets=tuple(dict.fromkeys(ref for text in spec.targets if (ref := names.parse_target(text)))),
+        transformations=tuple(names.TRANSFORMATIONS[name] for name in spec.transformations),
+        score=default if spec.score is None else spec.score,
+        deny=deny,
+        message=encode(spec.message),
+        tags=tuple(map(encode, spec.tags)),
+        ignore_case=spec.ignore_case,
+    )

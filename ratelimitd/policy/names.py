@@ -1,0 +1,107 @@
+"""The words of the policy language and the plan's numbers for them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from ratelimitd.policy.plan import Algorithm, HeaderFamily, Op, ScanMode, Source, Target, TargetRef, Transformation
+
+PLAIN_SOURCES = {
+    "client.ip": Source.CLIENT_IP,
+    "method": Source.METHOD,
+    "host": Source.HOST,
+    "path": Source.PATH,
+    "raw_path": Source.RAW_PATH,
+    "scheme": Source.SCHEME,
+}
+NAMED_SOURCES = {
+    "header": Source.HEADER,
+    "cookie": Source.COOKIE,
+    "query": Source.QUERY,
+    "attribute": Source.ATTRIBUTE,
+}
+KEY_SOURCES = {**NAMED_SOURCES, "path": Source.PATH_PARAM, "constant": Source.CONSTANT}
+
+OPERATORS = {
+    "exact": Op.EXACT,
+    "prefix": Op.PREFIX,
+    "suffix": Op.SUFFIX,
+    "glob": Op.GLOB,
+    "regex": Op.REGEX,
+    "cidr": Op.CIDR,
+}
+ALGORITHMS = {a.name.lower(): a for a in Algorithm}
+SCAN_MODES = {m.name.lower(): m for m in ScanMode}
+MODES = {"enforce": False, "shadow": True}
+HEADER_FAMILIES = {
+    "none": HeaderFamily.NONE,
+    "ietf": HeaderFamily.IETF,
+    "x-ratelimit": HeaderFamily.X_RATELIMIT,
+    "both": HeaderFamily.BOTH,
+}
+TARGETS = {t.name.lower(): t for t in Target}
+TARGET_ALIASES = {"header": Target.HEADERS, "cookie": Target.COOKIES, "arg": Target.ARGS}
+NARROWED = (Target.ARGS, Target.HEADERS, Target.COOKIES)  # targets that take a name
+TRANSFORMATIONS = {t.name.lower(): t for t in Transformation}
+
+MATCH_KEYS = [*PLAIN_SOURCES, *(f"{name}.<name>" for name in NAMED_SOURCES)]
+KEY_PARTS = [*PLAIN_SOURCES, *(f"{name}.<name>" for name in KEY_SOURCES)]
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}\Z")
+
+
+def parse_source(text: str, *, key: bool) -> tuple[Source, bytes] | None:
+    """(source, name) of "header.x-api-key"; None when there is no such source. `key`: parameters and constants too."""
+    if text in PLAIN_SOURCES:
+        return PLAIN_SOURCES[text], b""
+    kind, dot, name = text.partition(".")
+    source = (KEY_SOURCES if key else NAMED_SOURCES).get(kind)
+    if source is None or not dot or not name or len(name) > 256:
+        return None
+    if source is Source.HEADER:
+        return (source, name.lower().encode()) if _HEADER_NAME.match(name) else None
+    return source, name.encode("utf-8", "surrogatepass")
+
+
+def format_source(source: Source, name: bytes) -> str:
+    """What parse_source reads."""
+    for text, plain in PLAIN_SOURCES.items():
+        if plain is source:
+            return text
+    for text, named in KEY_SOURCES.items():
+        if named is source:
+            return f"{text}.{name.decode('utf-8', 'replace')}"
+    return source.name.lower()
+
+
+def parse_target(text: str) -> TargetRef | None:
+    """The plan's form of "args", "headers:user-agent", "!args:password"; None when there is no such target."""
+    exclude = text.startswith("!")
+    kind, colon, name = text.removeprefix("!").partition(":")
+    target = TARGETS.get(kind)
+    if target is None:
+        target = TARGET_ALIASES.get(kind) if colon else None
+    if target is None or (colon and (not name or target not in NARROWED)) or len(name) > 256:
+        return None
+    if target is Target.HEADERS:
+        name = name.lower()
+    return TargetRef(target, name.encode("utf-8", "surrogatepass"), exclude)
+
+
+def format_target(ref: TargetRef) -> str:
+    name = f":{ref.name.decode('utf-8', 'replace')}" if ref.name else ""
+    return f"{'!' if ref.exclude else ''}{ref.target.name.lower()}{name}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known word, or lists them when there are few; empty when neither helps."""
+    words = list(known)
+    if near := difflib.get_close_matches(word[:64], words, 1, 0.6):
+        return f"did you mean '{near[0]}'?"
+    lowered = {w.lower().replace("-", "_"): w for w in words}
+    squeezed = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word[:64]).lower().replace("-", "_")
+    if squeezed in lowered:
+        return f"did you mean '{lowered[squeezed]}'?"
+    return f"known: {', '.join(words)}" if 0 < len(words) <= 24 else ""

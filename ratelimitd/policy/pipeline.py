@@ -1,0 +1,119 @@
+"""The way from files to a plan, in named stages: read -> compose -> shape -> validate -> compile.
+
+A stage sees only what passed the one before it, so that one mistake is not told twice; within a stage everything is
+reported at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+from ratelimitd.errors import Diagnostic, PolicyError
+from ratelimitd.policy.builtin import builtin_rules
+from ratelimitd.policy.cases import Case, compile_cases
+from ratelimitd.policy.compile import compile_domain
+from ratelimitd.policy.load import SourceFile, compose_all, digest_of, read_sources
+from ratelimitd.policy.nodes import Document
+from ratelimitd.policy.plan import Domain, Plan
+from ratelimitd.policy.schema import PolicySpec
+from ratelimitd.policy.shape import shape
+from ratelimitd.policy.validate import check_domains, validate
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy that can be served."""
+
+    plan: Plan
+    cases: tuple[Case, ...]  # of all domains, in file order
+    sources: tuple[SourceFile, ...]
+    warnings: tuple[Diagnostic, ...]
+    stages: tuple[tuple[str, float], ...] = ()  # what each stage took, in milliseconds
+
+
+class Stopwatch:
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, float]] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = perf_counter()
+        yield
+        self.stages.append((name, (perf_counter() - started) * 1000))
+
+
+def load_policy(path: str | Path) -> Policy:
+    """Loads a file, or a directory with one domain per file.
+
+    Raises PolicyError with every diagnostic, and never anything else.
+    """
+    watch = Stopwatch()
+    with watch.stage("read"):
+        sources = read_sources(path)
+    return build(sources, watch)
+
+
+def load_text(text: str, file: str = "policy.yaml") -> Policy:
+    """The same for a text that is not on disk."""
+    return build([SourceFile(file, "", text)], Stopwatch())
+
+
+def build(sources: Sequence[SourceFile], watch: Stopwatch) -> Policy:
+    with watch.stage("compose"):
+        documents, errors = compose_all(sources)
+    with watch.stage("shape"):
+        shaped, more = shape_all(documents)
+        errors += more
+    with watch.stage("validate"):
+        warnings: list[Diagnostic] = []
+        builtin_ids = frozenset(rule.id for rule in builtin_rules())
+        for document, spec in shaped:
+            findings = validate(document, spec, builtin_ids)
+            errors += findings.errors
+            warnings += findings.warnings
+        errors += check_domains(shaped)
+    if errors:
+        raise PolicyError(by_place([*errors, *warnings]))
+    with watch.stage("compile"):
+        domains = [compile_domain(spec, builtin_rules()) for _, spec in shaped]
+        plan = replace(plan_of(domains, [spec for _, spec in shaped]), digest=digest_of(sources))
+        cases = tuple(case for _, spec in shaped for case in compile_cases(spec))
+    return Policy(plan, cases, tuple(sources), tuple(by_place(warnings)), tuple(watch.stages))
+
+
+def shape_all(documents: Sequence[Document]) -> tuple[list[tuple[Document, PolicySpec]], list[Diagnostic]]:
+    shaped: list[tuple[Document, PolicySpec]] = []
+    diagnostics: list[Diagnostic] = []
+    for document in documents:
+        result = shape(document, PolicySpec)
+        if isinstance(result, list):
+            diagnostics += result
+        else:
+            shaped.append((document, result))
+    return shaped, diagnostics
+
+
+def plan_of(domains: Sequence[Domain], specs: Sequence[PolicySpec]) -> Plan:
+    """The default domain stands first: the only one (unless it says otherwise), or the one that says so."""
+    first = next((i for i, spec in enumerate(specs) if spec.default), None)
+    if first is None and len(specs) == 1 and specs[0].default is None:
+        first = 0
+    if first is None:
+        return Plan(tuple(domains), default_domain=False)
+    return Plan((domains[first], *domains[:first], *domains[first + 1 :]), default_domain=True)
+
+
+def by_place(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+    def place(diagnostic: Diagnostic) -> tuple[str, int, int, str]:
+        position = diagnostic.position
+        return (
+            (position.file, position.line, position.column, diagnostic.code)
+            if position
+            else ("", 0, 0, diagnostic.code)
+        )
+
+    return sorted(dict.fromkeys(diagnostics), key=place)

@@ -1,0 +1,281 @@
+"""The shape of a policy file, and its JSON Schema for editors. Meaning is checked in `validate`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
+
+from ratelimitd.policy import fields as f
+
+
+class Spec(BaseModel):
+    """Unknown keys are refused; nothing is converted behind the author's back."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ConditionSpec(Spec):
+    """How a value must look. Several keys must all hold; the items of a list are alternatives."""
+
+    any: f.Texts | None = Field(default=None, description="Any of these, as in the short form.")
+    exact: f.Texts | None = Field(default=None, description="The whole value, byte for byte.")
+    prefix: f.Texts | None = Field(default=None, description="How the value begins.")
+    suffix: f.Texts | None = Field(default=None, description="How the value ends.")
+    glob: f.Texts | None = Field(
+        default=None, description="`*` any run; in paths within a segment, `**` across, `{name}` one segment."
+    )
+    regex: f.Texts | None = Field(default=None, description="A regular expression for the whole value.")
+    cidr: f.Networks | None = Field(default=None, description="Networks that the value, an address, lies in.")
+    present: StrictBool | None = Field(
+        default=None, description="The request has such a value (true) or has none (false)."
+    )
+    ignore_case: StrictBool = Field(default=False, description="ASCII letters compare without case.")
+    not_: Condition | None = Field(
+        default=None, alias="not", description="None of these: text, a list, or a mapping with one operator."
+    )
+
+
+def _condition(value: Any) -> Any:
+    """A string or a list is short for `any`."""
+    if isinstance(value, dict):
+        return value
+    if value is None:
+        raise f.problem(
+            "P202", "expected text, a list or a mapping, got nothing", "write {present: true} for any value"
+        )
+    return {"any": value}
+
+
+Condition = Annotated[
+    ConditionSpec, BeforeValidator(_condition, json_schema_input_type=str | list[str] | ConditionSpec)
+]
+MatchMapping = Annotated[dict[f.MatchKey, Condition], f.MatchKeys()]
+MatchField = Annotated[
+    list[MatchMapping], BeforeValidator(f.listed, json_schema_input_type=MatchMapping | list[MatchMapping])
+]
+
+
+class ClientSpec(Spec):
+    """How the client's address is found."""
+
+    trusted_proxies: f.Networks = Field(
+        default=[], description="Networks of our own proxies: X-Forwarded-For is read from the right, past them."
+    )
+    trusted_hops: Annotated[StrictInt, Field(ge=0, le=32)] = Field(
+        default=0,
+        description="Instead of networks: how many entries of X-Forwarded-For, from the right, our own proxies added.",
+    )
+    header: f.Text = Field(
+        default="x-forwarded-for", description="The header that carries the address, such as x-envoy-external-address."
+    )
+    ipv4_prefix: Annotated[StrictInt, Field(ge=8, le=32)] = Field(
+        default=32, description="IPv4 clients of one network of this size share a key."
+    )
+    ipv6_prefix: Annotated[StrictInt, Field(ge=16, le=128)] = Field(
+        default=64, description="IPv6 clients of one network of this size share a key."
+    )
+
+
+class ListSpec(Spec):
+    """An allow list (skips limits and scan) or a deny list, by network."""
+
+    allow: f.Networks | None = Field(default=None, description="Networks whose requests pass without limits and scan.")
+    deny: f.Networks | None = Field(default=None, description="Networks whose requests are denied.")
+    match: MatchField | None = Field(default=None, description="Only for these requests. Default: all.")
+    mode: f.ModeName = Field(default="enforce", description="shadow: counted, never applied.")
+    status: f.Status = Field(default=403, description="The HTTP status of a denial.")
+
+
+class OverrideSpec(Spec):
+    """Another rate for some keys."""
+
+    limit: f.Count | None = Field(default=None, description="Hits per window; 0 bans.")
+    rate: f.RateText | None = Field(default=None, description="Token bucket: how fast it fills.")
+    burst: f.PositiveCount | None = Field(default=None, description="Token bucket: how much it holds.")
+    unlimited: StrictBool = Field(default=False, description="No limit for these keys.")
+
+
+class LimitSpec(Spec):
+    """At most so many hits per key."""
+
+    match: MatchField | None = Field(
+        default=None, description="Which requests count. A mapping: all must hold; a list: any of its mappings."
+    )
+    key: (
+        Annotated[
+            list[f.KeyPartText], BeforeValidator(f.listed, json_schema_input_type=f.KeyPartText | list[f.KeyPartText])
+        ]
+        | None
+    ) = Field(default=None, description="What is counted by: one part or several. []: all requests together.")
+    limit: f.Count | None = Field(default=None, description="Hits per window; 0 bans.")
+    window: f.Duration | None = Field(default=None, description="The length of the window, such as 30s or 1h30m.")
+    rate: f.RateText | None = Field(default=None, description="Token bucket: how fast it fills, such as 500/s.")
+    burst: f.PositiveCount | None = Field(
+        default=None, description="Token bucket: how much it holds. Default: one period of the rate."
+    )
+    algorithm: f.AlgorithmName = Field(default="sliding_window", description="How hits are counted.")
+    buckets: Annotated[StrictInt, Field(ge=1, le=8)] = Field(
+        default=1, description="Sliding window: sub-buckets; more is more exact."
+    )
+    cost: f.PositiveCount = Field(default=1, description="Multiplies the cost of a request.")
+    mode: f.ModeName = Field(default="enforce", description="shadow: counted and reported, never applied.")
+    unlimited: StrictBool = Field(default=False, description="Count, but never deny.")
+    overrides: dict[f.Text, OverrideSpec] = Field(
+        default={}, description="Other rates for some keys: by exact key, by glob, or by network for client.ip."
+    )
+    missing_key: Literal["share", "skip"] = Field(
+        default="share",
+        description="A request without the key: shares one counter with its like, or the limit does not apply.",
+    )
+    status: f.Status = Field(default=429, description="The HTTP status of a denial.")
+    on_store_loss: Literal["local", "share", "deny", "allow"] = Field(
+        default="local", description="What to do without the shared store. Only `local` for now."
+    )
+
+
+class RuleSpec(Spec):
+    """A pattern rule: any pattern on any target makes it fire."""
+
+    id: f.RuleId = Field(description="Unique; in answers and logs.")
+    pattern: f.Text | None = Field(
+        default=None, description="A regular expression (Hyperscan syntax) that is searched for."
+    )
+    patterns: f.Texts | None = Field(default=None, description="Several of them.")
+    targets: Annotated[
+        list[f.TargetText], BeforeValidator(f.listed, json_schema_input_type=f.TargetText | list[f.TargetText])
+    ] = Field(description="What is looked at, such as args or headers:user-agent; !args:password leaves one out.")
+    transformations: Annotated[
+        list[f.TransformationName],
+        BeforeValidator(f.listed, json_schema_input_type=f.TransformationName | list[f.TransformationName]),
+    ] = Field(default=[], description="What is done to a value before it is searched, in order.")
+    score: Annotated[StrictInt, Field(ge=0, le=1000)] | None = Field(
+        default=None, description="What a hit adds to the anomaly score. Default: 5."
+    )
+    action: Literal["deny"] | None = Field(default=None, description="deny: one hit blocks, whatever the score.")
+    message: f.Text = Field(default="", description="What was found, for people.")
+    tags: f.Texts = Field(default=[], description="Labels for logs.")
+    ignore_case: StrictBool = Field(default=False, description="ASCII letters match without case.")
+
+
+class RouteSpec(Spec):
+    """Another scan mode for some requests."""
+
+    match: MatchField = Field(description="Which requests.")
+    mode: f.ScanModeName = Field(description="off, detect or block.")
+
+
+class ScanSpec(Spec):
+    """What is searched for in requests."""
+
+    mode: f.ScanModeName = Field(default="off", description="off; detect: report only; block: deny.")
+    threshold: Annotated[StrictInt, Field(ge=1, le=100_000)] = Field(
+        default=5, description="The anomaly score that blocks."
+    )
+    status: f.Status = Field(default=403, description="The HTTP status of a block.")
+    body_limit: f.Size = Field(default=131_072, description="Bytes of a body that are scanned.")
+    partial_body: Literal["scan", "deny"] = Field(
+        default="scan", description="A body that arrives cut: scan what is there, or deny."
+    )
+    rulesets: list[Literal["builtin"]] = Field(default=[], description="Rule sets that come with us.")
+    disable: list[f.RuleId] = Field(default=[], description="Rules of the rule sets to leave out, by id.")
+    rules: list[RuleSpec] = Field(default=[], description="Your own rules.")
+    routes: list[RouteSpec] = Field(
+        default=[], description="Another mode for some requests; the first that matches wins."
+    )
+
+
+class PrivacySpec(Spec):
+    """What leaves the process."""
+
+    keys: Literal["plain", "hash"] = Field(default="plain", description="How keys appear in logs, /top and /keys.")
+
+
+class RequestSpec(Spec):
+    """One request of a test, or a train of them."""
+
+    at: f.Duration = Field(default=0, description="When, after the test begins.")
+    repeat: Annotated[StrictInt, Field(ge=1, le=100_000)] = Field(default=1, description="How many.")
+    every: f.Duration = Field(default=0, description="The time between two of them.")
+    method: f.Text = Field(default="GET", description="As on the wire.")
+    path: f.Text = Field(default="/", description="Raw, with the query.")
+    ip: f.Network = Field(default="192.0.2.1", description="The address that connects to us.")
+    host: f.Text = Field(default="", description="The host asked for.")
+    scheme: f.Text = Field(default="https", description="http or https.")
+    headers: dict[f.Text, f.Texts] = Field(default={}, description="Name to value, or to a list of values.")
+    body: Annotated[str, Field(max_length=1024 * 1024)] | None = Field(default=None, description="The body, as UTF-8.")
+    partial_body: StrictBool = Field(default=False, description="The body is only a beginning.")
+    attributes: dict[f.Text, f.Text] = Field(default={}, description="What only the caller knows.")
+    cost: f.Count = Field(default=1, description="Hits to charge.")
+
+
+class ExpectSpec(Spec):
+    """What must come out.
+
+    limit, list, rule, status and reason speak of the denied requests; of all when none is denied.
+    """
+
+    allowed: f.Count | None = Field(default=None, description="How many requests are allowed.")
+    denied: f.Count | None = Field(default=None, description="How many requests are denied.")
+    shadow_denied: f.Count | None = Field(
+        default=None, description="How many would be denied if shadow and detect were enforced."
+    )
+    limit: f.Name | None = Field(default=None, description="The limit that denies.")
+    list: f.Name | None = Field(default=None, description="The list that decides.")
+    rule: f.RuleId | None = Field(default=None, description="A rule that fires.")
+    status: Annotated[StrictInt, Field(ge=100, le=599)] | None = Field(default=None, description="The HTTP status.")
+    reason: (
+        Literal["none", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload"] | None
+    ) = Field(default=None, description="Why.")
+
+
+class TestSpec(Spec):
+    """A test of this policy: requests at times on a fake clock, and what must come out."""
+
+    __test__ = False  # not a pytest class
+
+    name: f.Text = Field(description="What must hold, in a sentence.")
+    requests: Annotated[
+        list[RequestSpec], BeforeValidator(f.listed, json_schema_input_type=RequestSpec | list[RequestSpec])
+    ] = Field(description="One or several, in any order: their times decide.")
+    expect: ExpectSpec = Field(description="What must come out.")
+
+
+class PolicySpec(Spec):
+    """A policy of ratelimitd: one domain."""
+
+    version: f.Version = Field(description="The version of the policy language.")
+    domain: f.Name = Field(description="The name that callers ask for.")
+    default: StrictBool | None = Field(
+        default=None, description="This domain serves requests that name none. Default: true when it is the only one."
+    )
+    mode: f.ModeName = Field(default="enforce", description="shadow: the whole file is only watched.")
+    headers: f.HeadersName = Field(default="ietf", description="Which rate limit headers answers carry.")
+    consume: Literal["all_or_none", "each"] = Field(
+        default="all_or_none",
+        description="all_or_none: a check that one limit denies consumes from none; each: limits count alone.",
+    )
+    client: ClientSpec = Field(default=ClientSpec(), description="How the client's address is found.")
+    lists: dict[f.Name, ListSpec] = Field(default={}, description="Allow and deny lists; the first that matches wins.")
+    limits: dict[f.Name, LimitSpec] = Field(default={}, description="The limits. All that match apply.")
+    scan: ScanSpec = Field(default=ScanSpec(), description="What is searched for in requests.")
+    privacy: PrivacySpec = Field(default=PrivacySpec(), description="What leaves the process.")
+    metadata: StrictBool = Field(default=True, description="Put dynamic metadata into Envoy's answers.")
+    tests: list[TestSpec] = Field(default=[], description="The policy's own tests, run by `ratelimitd test`.")
+
+
+class RuleFile(Spec):
+    """A file of pattern rules."""
+
+    rules: list[RuleSpec]
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a policy file."""
+    schema = PolicySpec.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://ratelimitd.dev/policy.schema.json",
+        **schema,
+        "title": "ratelimitd policy",
+    }

@@ -1,0 +1,165 @@
+"""From a tree of nodes to the models, or to diagnostics in our own words at the places they are about."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ratelimitd.errors import Diagnostic
+from ratelimitd.policy.fields import kind_of, quote_hint
+from ratelimitd.policy.names import did_you_mean
+from ratelimitd.policy.nodes import Document, Node, Path
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_WANTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "list_type": "a list",
+}
+_RANGES = {
+    "greater_than_equal": ("at least", "ge"),
+    "less_than_equal": ("at most", "le"),
+    "string_too_long": ("at most {} characters", "max_length"),
+}
+MAX_REPORTED = 200  # diagnostics of one file
+
+
+def shape(document: Document, model: type[Model]) -> Model | list[Diagnostic]:
+    """The document as a model, or everything that keeps it from being one."""
+    diagnostics = [
+        document.diagnostic(
+            "P202",
+            f"'{path[-1]}' has no value" if path else "nothing here",
+            path,
+            hint="give one, or remove it",
+            key=True,
+        )
+        for path in nothings(document.root, ())
+    ]
+    try:
+        result = model.model_validate(document.root.data())
+    except ValidationError as error:
+        told = error.errors(include_url=False)
+        diagnostics += [translate(document, model, details) for details in told if details["input"] is not None]
+        return ordered(diagnostics)[:MAX_REPORTED]
+    return ordered(diagnostics)[:MAX_REPORTED] if diagnostics else result
+
+
+def ordered(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
+    """By place, each once."""
+    unique = dict.fromkeys(diagnostics)
+    return sorted(
+        unique, key=lambda d: (d.position.file, d.position.line, d.position.column) if d.position else ("", 0, 0)
+    )
+
+
+def nothings(node: Node, path: Path) -> Iterator[Path]:
+    """Where a key has no value: never meant, and easily overlooked."""
+    if node.items is not None:
+        for key, (_, value) in node.items.items():
+            yield from nothings(value, (*path, key))
+    elif node.children is not None:
+        for index, child in enumerate(node.children):
+            yield from nothings(child, (*path, index))
+    elif node.value is None:
+        yield path
+
+
+def translate(document: Document, model: type[BaseModel], details: ErrorDetails) -> Diagnostic:
+    kind, path, context = details["type"], tuple(details["loc"]), details.get("ctx", {})
+    on_key = bool(path) and path[-1] == "[key]"
+    if on_key:
+        path = path[:-1]
+    value = details["input"]
+    if kind.startswith("P"):
+        return document.diagnostic(kind, str(context["message"]), path, hint=str(context["hint"]), key=on_key)
+    if kind == "extra_forbidden":
+        known = keys_of(model_at(model, path[:-1]))
+        return document.diagnostic(
+            "P203", f"unknown key '{str(path[-1])[:64]}'", path, hint=did_you_mean(str(path[-1]), known), key=True
+        )
+    if kind == "missing":
+        return document.diagnostic(
+            "P201", f"missing key '{path[-1]}'", path[:-1], hint=described(model, path), key=True
+        )
+    if kind in _WANTED:
+        hint = quote_hint(value) if kind == "string_type" else ""
+        return document.diagnostic("P202", f"expected {_WANTED[kind]}, got {kind_of(value)}", path, hint=hint)
+    if kind in _RANGES:
+        words, bound = _RANGES[kind]
+        limit = context[bound]
+        said = words.format(limit) if "{}" in words else f"{words} {limit}"
+        got = "" if kind == "string_too_long" else f", got {str(value)[:40]}"
+        return document.diagnostic("P205", f"'{name_of(path)}' must be {said}{got}", path)
+    if kind == "literal_error":
+        known = [str(word).strip("'") for word in literals(model, path)]
+        message = f"{kind_of(value)} is not allowed for '{name_of(path)}'"
+        return document.diagnostic("P204", message, path, hint=did_you_mean(str(value), known))
+    return document.diagnostic("P206", details["msg"], path)
+
+
+def name_of(path: Path) -> str:
+    """The last step that is a key."""
+    return next((str(step) for step in reversed(path) if isinstance(step, str)), "this")
+
+
+def keys_of(model: type[BaseModel] | None) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
+
+
+def _bare(annotation: Any) -> Any:
+    """Without Annotated and `| None`."""
+    while True:
+        origin = typing.get_origin(annotation)
+        if origin is Annotated:
+            annotation = typing.get_args(annotation)[0]
+        elif origin in (typing.Union, types.UnionType):
+            annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
+        else:
+            return annotation
+
+
+def annotation_at(model: type[BaseModel], path: Path) -> Any:
+    """The type that the models give to what stands at path; None when they know no such place."""
+    current: Any = model
+    for step in path:
+        current = _bare(current)
+        arguments = typing.get_args(current)
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            fields = {field.alias or name: field.annotation for name, field in current.model_fields.items()}
+            current = fields.get(str(step))
+        elif typing.get_origin(current) is list:
+            current = arguments[0]
+        elif typing.get_origin(current) is dict:
+            current = arguments[1]
+        else:
+            return None
+    return _bare(current)
+
+
+def model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
+    found = annotation_at(model, path)
+    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+
+
+def literals(model: type[BaseModel], path: Path) -> tuple[Any, ...]:
+    found = annotation_at(model, path)
+    return typing.get_args(found) if typing.get_origin(found) is typing.Literal else ()
+
+
+def described(model: type[BaseModel], path: Path) -> str:
+    """What the missing key is for."""
+    parent = model_at(model, path[:-1])
+    field = parent.model_fields.get(str(path[-1])) if parent else None
+    return (field.description or "").rstrip(".") if field else ""

@@ -1,0 +1,465 @@
+"""What a well-formed policy must mean. Every check reports all that it finds; none stops the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from ratelimitd.errors import Diagnostic
+from ratelimitd.policy import globs, names, rates, units
+from ratelimitd.policy.nodes import Document, Path
+from ratelimitd.policy.patterns import compile_error
+from ratelimitd.policy.plan import Source
+from ratelimitd.policy.schema import ConditionSpec, LimitSpec, OverrideSpec, PolicySpec, RuleSpec
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
+TEXT_OPERATORS = ("any", "exact", "prefix", "suffix", "glob", "regex")
+ADDRESSES = (Source.CLIENT_IP, Source.HEADER, Source.COOKIE, Source.QUERY, Source.ATTRIBUTE)
+
+
+@dataclass(slots=True)
+class Findings:
+    """Where checks report to."""
+
+    document: Document
+    spec: PolicySpec
+    builtin_ids: frozenset[str] = frozenset()
+    errors: list[Diagnostic] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
+
+    def error(self, code: str, message: str, path: Path, hint: str = "", *, key: bool = False) -> None:
+        self.errors.append(self.document.diagnostic(code, message, path, hint=hint, key=key))
+
+    def warning(self, code: str, message: str, path: Path, hint: str = "", *, key: bool = False) -> None:
+        self.warnings.append(self.document.diagnostic(code, message, path, hint=hint, key=key, severity="warning"))
+
+
+def validate(document: Document, spec: PolicySpec, builtin_ids: frozenset[str] = frozenset()) -> Findings:
+    """Checks one domain. `builtin_ids`: the rules that come with us."""
+    findings = Findings(document, spec, builtin_ids)
+    for check in CHECKS:
+        check(findings)
+    return findings
+
+
+def check_client(f: Findings) -> None:
+    client = f.spec.client
+    if client.trusted_proxies and client.trusted_hops:
+        f.error(
+            "P314",
+            "trusted_proxies and trusted_hops exclude each other",
+            ("client", "trusted_hops"),
+            "keep one",
+            key=True,
+        )
+    if names.parse_source(f"header.{client.header}", key=False) is None:
+        f.error("P206", f"'{client.header[:64]}' is not a header name", ("client", "header"))
+
+
+def check_lists(f: Findings) -> None:
+    seen: dict[str, tuple[str, str]] = {}
+    for name, spec in f.spec.lists.items():
+        path: Path = ("lists", name)
+        if (spec.allow is None) == (spec.deny is None):
+            f.error("P309", f"list '{name}' needs one of allow and deny", path, "write two lists for both", key=True)
+            continue
+        action = "allow" if spec.deny is None else "deny"
+        if action == "allow" and "status" in spec.model_fields_set:
+            f.error("P309", "an allow list has no status", (*path, "status"), "remove it", key=True)
+        networks = spec.allow if spec.deny is None else spec.deny
+        if not networks:
+            f.warning("P404", f"list '{name}' is empty", (*path, action))
+        check_match(f, spec.match, (*path, "match"))
+        for index, text in enumerate(networks or ()):
+            network = str(units.parse_network(text))
+            if spec.match is None and network in seen:
+                before, other = seen[network]
+                report = f.error if before != action else f.warning
+                code = "P310" if before != action else "P405"
+                report(
+                    code,
+                    f"{network} is already in list '{other}' ({before}), which wins",
+                    (*path, action, index),
+                    "remove one",
+                )
+            elif spec.match is None and spec.mode == "enforce":
+                seen[network] = (action, name)
+
+
+def check_match(f: Findings, match: list[dict[str, ConditionSpec]] | None, path: Path) -> None:
+    if match is None:
+        return
+    if not match:
+        f.error("P306", "matches nothing", path, "remove the key to match everything", key=True)
+    for index, mapping in enumerate(match):
+        for key, condition in mapping.items():
+            parsed = names.parse_source(key, key=False)
+            if parsed:
+                check_condition(f, parsed[0], condition, (*path, index, key))
+
+
+def operators_of(condition: ConditionSpec) -> list[tuple[str, list[str]]]:
+    """The operators of a condition that are set, with their alternatives."""
+    found = ((name, getattr(condition, name)) for name in (*TEXT_OPERATORS, "cidr"))
+    return [(name, values) for name, values in found if values is not None]
+
+
+def check_condition(
+    f: Findings, source: Source, condition: ConditionSpec, path: Path, *, negated: bool = False
+) -> None:
+    operators = operators_of(condition)
+    count = len(operators) + (condition.present is not None) + (condition.not_ is not None)
+    if count == 0:
+        f.error(
+            "P306",
+            "a condition without an operator",
+            path,
+            f"one of {', '.join(names.OPERATORS)}, present, not",
+            key=True,
+        )
+    if condition.present is False and count > 1:
+        f.error("P306", "present: false excludes every other operator", (*path, "present"))
+    for operator, values in operators:
+        check_values(f, source, operator, values, condition, (*path, operator))
+    if condition.not_ is None:
+        return
+    inner = condition.not_
+    if negated or inner.not_ is not None or inner.present is not None or len(operators_of(inner)) > 1:
+        f.error(
+            "P306",
+            "`not` takes one operator",
+            (*path, "not"),
+            "write several conditions, or a list of values",
+            key=True,
+        )
+    else:
+        check_condition(f, source, inner, (*path, "not"), negated=True)
+
+
+def check_values(
+    f: Findings, source: Source, operator: str, values: list[str], condition: ConditionSpec, path: Path
+) -> None:
+    if not values:
+        f.error("P306", "no value to compare with", path)
+    if operator == "cidr" and source not in ADDRESSES:
+        f.error(
+            "P307",
+            "cidr compares addresses only",
+            path,
+            "use it on client.ip, a header, cookie, query parameter or attribute",
+        )
+    if source is Source.CLIENT_IP and operator not in ("any", "cidr"):
+        f.error("P307", f"client.ip is compared by network, not by {operator}", path, "list networks or addresses")
+        return
+    for index, value in enumerate(values):
+        check_value(f, source, operator, value, condition, (*path, index))
+
+
+def check_value(f: Findings, source: Source, operator: str, value: str, condition: ConditionSpec, path: Path) -> None:
+    if source is Source.CLIENT_IP and operator == "any":
+        try:
+            units.parse_network(value)
+        except units.HostBitsError as error:
+            f.error("P207", str(error), path, f"write {error.fixed}")
+        except ValueError as error:
+            f.error("P207", str(error), path)
+        return
+    if operator == "regex":
+        if message := compile_error(f"^(?:{value})$", condition.ignore_case):
+            f.error("P305", f"bad pattern: {message}", path)
+        return
+    if not value and operator in ("prefix", "suffix", "glob"):
+        f.error("P306", f"an empty {operator} holds for everything", path, "use present: true")
+    if source in (Source.PATH, Source.RAW_PATH):
+        check_path(f, source, operator, value, path)
+    if source is Source.METHOD and value.upper() in METHODS and value != value.upper() and not condition.ignore_case:
+        f.warning("P401", f"methods are case-sensitive: '{value}' never comes", path, f"write {value.upper()}")
+    if source is Source.HOST and operator in ("any", "exact") and ":" in value and not value.startswith("["):
+        f.warning(
+            "P404",
+            f"'{value}' never matches: host is compared without its port",
+            path,
+            f"write {value.partition(':')[0]}",
+        )
+
+
+def check_path(f: Findings, source: Source, operator: str, value: str, path: Path) -> None:
+    if operator in ("any", "glob") and (message := globs.path_problem(value)):
+        f.error("P317", message, path)
+        return
+    if operator in ("exact", "prefix") and not value.startswith("/"):
+        f.error("P317", "a path begins with '/'", path)
+        return
+    if "?" in value:
+        f.warning(
+            "P404", f"'{value}' never matches: the path is compared without the query", path, "match query.<name>"
+        )
+    elif source is Source.PATH and ("%" in value or "//" in value or "/../" in value or "/./" in value):
+        f.warning(
+            "P404",
+            f"'{value}' never matches: path is compared decoded and normalised",
+            path,
+            "use raw_path for the path as sent",
+        )
+
+
+def check_limits(f: Findings) -> None:
+    for name, spec in f.spec.limits.items():
+        path: Path = ("limits", name)
+        check_match(f, spec.match, (*path, "match"))
+        check_key(f, spec, path)
+        check_rate(f, spec, path)
+        for pattern, override in spec.overrides.items():
+            check_override(f, spec, pattern, override, (*path, "overrides", pattern))
+        check_overrides(f, spec, (*path, "overrides"))
+        if spec.on_store_loss != "local":
+            message = f"on_store_loss: {spec.on_store_loss} needs a shared store, which this version does not have"
+            f.error("P313", message, (*path, "on_store_loss"), "remove the key, or write local")
+
+
+def check_key(f: Findings, spec: LimitSpec, path: Path) -> None:
+    if spec.key is None:
+        f.warning(
+            "P402",
+            f"limit '{path[-1]}' has no key: all requests share one counter",
+            path,
+            "write `key: []` if you mean it",
+            key=True,
+        )
+    if spec.key is not None and len(spec.key) > 8:
+        f.error("P205", "a key has at most 8 parts", (*path, "key"))
+    for index, part in enumerate(spec.key or ()):
+        place = (*path, "key", index)
+        if part in (spec.key or ())[:index]:
+            f.error("P308", f"'{part}' is in the key twice", place, "remove one")
+        parsed = names.parse_source(part, key=True)
+        if parsed and parsed[0] is Source.PATH_PARAM and not bound(spec, parsed[1].decode()):
+            name = parsed[1].decode()
+            hint = f"match a path with {{{name}}} in it, like /users/{{{name}}}/*"
+            f.error("P304", f"path parameter '{name}' is not bound by the limit's path", place, hint)
+
+
+def bound(spec: LimitSpec, name: str) -> bool:
+    """Does every request that the limit matches have this path parameter?"""
+
+    def binds(condition: ConditionSpec | None) -> bool:
+        values = [] if condition is None else condition.glob if condition.glob is not None else condition.any
+        return bool(values) and all(name in globs.parameters(value) for value in values or ())
+
+    return bool(spec.match) and all(binds(mapping.get("path")) for mapping in spec.match or ())
+
+
+def check_rate(f: Findings, spec: LimitSpec, path: Path) -> None:
+    if spec.algorithm == "token_bucket":
+        check_bucket(f, spec, path)
+        return
+    for key in ("rate", "burst"):
+        if getattr(spec, key) is not None:
+            hint = "add `algorithm: token_bucket`, or write limit and window"
+            f.error("P302", f"{key} belongs to token buckets", (*path, key), hint, key=True)
+            return
+    if spec.unlimited:
+        if spec.limit is not None:
+            f.error("P302", "unlimited and limit exclude each other", (*path, "limit"), "keep one", key=True)
+    else:
+        for key, example in (("limit", "limit: 100"), ("window", "window: 1m")):
+            if getattr(spec, key) is None:
+                f.error("P201", f"missing key '{key}'", path, f"like `{example}`", key=True)
+    if spec.window is not None and not 1 <= spec.window <= units.MAX_WINDOW_MS:
+        longest = units.format_duration(units.MAX_WINDOW_MS)
+        f.error("P303", f"a window lasts 1ms to {longest}", (*path, "window"))
+    if spec.buckets > 1 and spec.algorithm == "fixed_window":
+        f.error("P302", "buckets belong to sliding windows", (*path, "buckets"), "remove it", key=True)
+
+
+def check_bucket(f: Findings, spec: LimitSpec, path: Path) -> None:
+    for key in ("limit", "window"):
+        if getattr(spec, key) is not None:
+            f.error(
+                "P302",
+                f"a token bucket has no {key}",
+                (*path, key),
+                "write rate and burst, like rate: 500/s, burst: 2000",
+                key=True,
+            )
+    if spec.buckets > 1:
+        f.error("P302", "buckets belong to sliding windows", (*path, "buckets"), "remove it", key=True)
+    if spec.rate is None:
+        f.error("P201", "missing key 'rate'", path, "like `rate: 500/s`", key=True)
+        return
+    check_bucket_rate(f, spec.rate, spec.burst, (*path, "rate"))
+
+
+def check_bucket_rate(f: Findings, rate: tuple[int, int], burst: int | None, path: Path) -> None:
+    if rate[1] < 1 or rate[0] > units.MAX_COUNT:
+        f.error("P303", f"a rate is at most {units.MAX_COUNT} hits in at least 1ms", path)
+        return
+    try:
+        rates.bucket_rate(rate, burst)
+    except ValueError as error:
+        f.error("P303", str(error), path)
+        return
+    if (share := rates.rounding(rate, burst)) > 0.01:
+        hint = "a larger burst is more exact"
+        f.warning("P403", f"times are whole milliseconds: this rate will be off by {share * 100:.0f} %", path, hint)
+
+
+def check_override(f: Findings, spec: LimitSpec, pattern: str, override: OverrideSpec, path: Path) -> None:
+    bucket = spec.algorithm == "token_bucket"
+    wanted = ("rate", "burst") if bucket else ("limit",)
+    for key in ("limit", "rate", "burst"):
+        if getattr(override, key) is not None and key not in wanted:
+            what = "a token bucket" if bucket else "a window"
+            f.error("P308", f"{key} does not fit {what}", (*path, key), f"use {' or '.join(wanted)}", key=True)
+    given = [key for key in wanted if getattr(override, key) is not None]
+    if override.unlimited == bool(given):
+        what = " or ".join((*wanted, "unlimited"))
+        f.error("P308", f"override '{pattern[:64]}' needs one of {what}", path, key=True)
+    elif bucket and given and (rate := override.rate or spec.rate):
+        check_bucket_rate(f, rate, override.burst, (*path, given[0]))
+
+
+def check_overrides(f: Findings, spec: LimitSpec, path: Path) -> None:
+    """Do the patterns fit the key?"""
+    if not spec.overrides:
+        return
+    if not spec.key:
+        f.error("P308", "overrides need a key", path, key=True)
+        return
+    seen: dict[str, str] = {}
+    for pattern in spec.overrides:
+        place = (*path, pattern)
+        if spec.key == ["client.ip"]:
+            if "*" in pattern:
+                f.error(
+                    "P308",
+                    f"'{pattern[:64]}': addresses are matched by network",
+                    place,
+                    "write a network like 10.0.0.0/8",
+                    key=True,
+                )
+                continue
+            try:
+                network = str(units.parse_network(pattern))
+            except units.HostBitsError as error:
+                f.error("P207", str(error), place, f"write {error.fixed}", key=True)
+                continue
+            except ValueError as error:
+                f.error("P207", str(error), place, key=True)
+                continue
+            if network in seen:
+                f.error(
+                    "P308", f"'{pattern}' and '{seen[network]}' are the same network", place, "remove one", key=True
+                )
+            seen[network] = pattern
+        elif "*" not in pattern and pattern.count("|") < len(spec.key) - 1:
+            hint = f"join the {len(spec.key)} parts of the key by '|', like {'|'.join('*' for _ in spec.key)}"
+            f.error("P308", f"'{pattern[:64]}' can never be a key of this limit", place, hint, key=True)
+
+
+def check_scan(f: Findings) -> None:
+    scan = f.spec.scan
+    seen: dict[str, int] = {}
+    for index, rule in enumerate(scan.rules):
+        path: Path = ("scan", "rules", index)
+        if rule.id in f.builtin_ids:
+            f.error("P311", f"rule {rule.id} is one of the built-in rules", (*path, "id"), "choose another id")
+        elif rule.id in seen:
+            line = f.document.position(("scan", "rules", seen[rule.id], "id")).line
+            f.error("P311", f"duplicate rule '{rule.id}'", (*path, "id"), f"it is first used on line {line}")
+        seen.setdefault(rule.id, index)
+        check_rule(f, rule, path)
+    for index, text in enumerate(scan.disable):
+        if "builtin" not in scan.rulesets or text not in f.builtin_ids:
+            f.error(
+                "P316",
+                f"no rule '{text}' in the rule sets",
+                ("scan", "disable", index),
+                names.did_you_mean(text, f.builtin_ids),
+            )
+    for index, route in enumerate(scan.routes):
+        check_match(f, route.match, ("scan", "routes", index, "match"))
+    on = scan.mode != "off" or any(route.mode != "off" for route in scan.routes)
+    if on and not scan.rules and not scan.rulesets:
+        f.warning("P404", "scan has no rules", ("scan",), "add `rulesets: [builtin]`, or rules", key=True)
+
+
+def check_rule(f: Findings, rule: RuleSpec, path: Path) -> None:
+    if (rule.pattern is None) == (rule.patterns is None):
+        f.error("P312", f"rule '{rule.id}' needs one of pattern and patterns", path)
+    if rule.patterns is not None and not rule.patterns:
+        f.error("P312", f"rule '{rule.id}' has no pattern", (*path, "patterns"))
+    if rule.action is None and rule.score == 0:
+        f.warning("P404", f"rule '{rule.id}' has no effect: its score is 0", (*path, "score"))
+    targets = [ref for text in rule.targets if (ref := names.parse_target(text))]
+    if not any(not ref.exclude for ref in targets):
+        f.error("P312", f"rule '{rule.id}' looks at nothing", (*path, "targets"), "name a target, like args")
+    for index, ref in enumerate(targets):
+        if ref.exclude and not any(r.target is ref.target and not r.exclude for r in targets):
+            f.error("P312", f"'{rule.targets[index]}' leaves out what is not looked at", (*path, "targets", index))
+    where = [("pattern",)] if rule.patterns is None else [("patterns", i) for i in range(len(rule.patterns))]
+    for place, pattern in zip(where, patterns_of(rule), strict=False):
+        if message := compile_error(pattern, rule.ignore_case):
+            f.error("P305", f"bad pattern: {message}", (*path, *place))
+
+
+def patterns_of(rule: RuleSpec) -> list[str]:
+    return [*([rule.pattern] if rule.pattern is not None else []), *(rule.patterns or ())]
+
+
+def check_tests(f: Findings) -> None:
+    rules = {rule.id for rule in f.spec.scan.rules}
+    rules |= f.builtin_ids - set(f.spec.scan.disable) if "builtin" in f.spec.scan.rulesets else set()
+    for index, test in enumerate(f.spec.tests):
+        path: Path = ("tests", index)
+        for key, known in (("limit", list(f.spec.limits)), ("list", list(f.spec.lists)), ("rule", sorted(rules))):
+            name = getattr(test.expect, key)
+            if name is not None and name not in known:
+                f.error("P315", f"no {key} '{name}'", (*path, "expect", key), names.did_you_mean(name, known))
+        if not test.requests:
+            f.error("P315", "a test without requests", (*path, "requests"))
+        if not test.expect.model_fields_set:
+            f.error("P315", "a test that expects nothing", (*path, "expect"), "say how many are allowed and denied")
+        total = sum(request.repeat for request in test.requests)
+        if total > 100_000:
+            f.error("P205", f"a test sends at most 100000 requests, this one {total}", (*path, "requests"))
+        told = [n for n in (test.expect.allowed, test.expect.denied) if n is not None]
+        if (len(told) == 2 and sum(told) != total) or any(n > total for n in told):
+            f.error(
+                "P315",
+                f"the test sends {total} requests, its expectations count {sum(told)}",
+                (*path, "expect"),
+                key=True,
+            )
+        for number, request in enumerate(test.requests):
+            if "/" in request.ip:
+                f.error("P207", f"'{request.ip}' is a network", (*path, "requests", number, "ip"), "write one address")
+            if not request.path.startswith(("/", "*")):
+                f.error("P317", "a path begins with '/'", (*path, "requests", number, "path"))
+
+
+CHECKS: tuple[Callable[[Findings], None], ...] = (check_client, check_lists, check_limits, check_scan, check_tests)
+
+
+def check_domains(documents: Iterable[tuple[Document, PolicySpec]]) -> list[Diagnostic]:
+    """Across files: each domain once, at most one default."""
+    found: list[Diagnostic] = []
+    places: dict[str, Document] = {}
+    default: Document | None = None
+    for document, spec in documents:
+        if spec.domain in places:
+            first = places[spec.domain].position(("domain",))
+            found.append(
+                document.diagnostic(
+                    "P301", f"duplicate domain '{spec.domain}'", ("domain",), hint=f"it is first at {first}"
+                )
+            )
+        places.setdefault(spec.domain, document)
+        if spec.default and default is not None:
+            first = default.position(("default",))
+            found.append(
+                document.diagnostic("P318", "a second default domain", ("default",), hint=f"the first is at {first}")
+            )
+        if spec.default:
+            default = default or document
+    return found
