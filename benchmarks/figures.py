@@ -1,0 +1,196 @@
+"""The figures: what is measured, how, and what it must be. Each group is a function from a Bench to its figures.
+
+Machines are noisy, so servers that are compared run side by side and take turns (A B A B ...). A figure is the median
+over the turns, a ratio the median of each turn's ratio.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from .bench import Bench
+from .servers import ROOT, BenchError, Cores, Server, grpcio_command
+
+FEW_KEYS = 10_000
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the table. `at_least` and `at_most` bound a good one; with neither it is for reading only."""
+
+    name: str
+    actual: float
+    unit: str = ""
+    at_least: float | None = None
+    at_most: float | None = None
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool | None:
+        if self.at_least is not None:
+            return self.actual >= self.at_least
+        return None if self.at_most is None else self.actual <= self.at_most
+
+
+def median_ratio(over: Sequence[float], under: Sequence[float]) -> float:
+    return statistics.median(a / b for a, b in zip(over, under, strict=True))
+
+
+def throughput(bench: Bench) -> Iterator[Figure]:
+    """Checks per CPU-second, against the floor and grpcio.aio, and what limits and rules cost."""
+    with ExitStack() as stack:
+        ours = ("limits10k", "rules50", "buckets20", "limits20")
+        servers = {name: stack.enter_context(bench.start_ratelimitd(name)) for name in ours}
+        servers["floor"] = stack.enter_context(bench.start_floor())
+        servers["grpcio"] = stack.enter_context(bench.start("grpcio", grpcio_command()))
+        rates: dict[str, list[float]] = {name: [] for name in servers}
+        for _ in range(bench.repeats):
+            for name, server in servers.items():
+                rates[name].append(bench.h2load(server).per_cpu_second)
+    base, unit = rates["limits20"], "/CPU-s"
+    yield Figure("checks, 20 limits, 3 match", statistics.median(base), unit, at_least=200_000)
+    yield Figure("floor: bare nghttp2 echo", statistics.median(rates["floor"]), unit)
+    yield Figure("peer: grpcio.aio", statistics.median(rates["grpcio"]), unit)
+    yield Figure("20 limits / floor", median_ratio(base, rates["floor"]), at_least=0.5)
+    yield Figure("20 limits / grpcio.aio", median_ratio(base, rates["grpcio"]), at_least=40)
+    yield Figure("checks, 50 pattern rules", statistics.median(rates["rules50"]), unit, at_least=120_000)
+    yield Figure("50 pattern rules / none", median_ratio(rates["rules50"], base))
+    yield Figure("checks, 10,000 limits", statistics.median(rates["limits10k"]), unit)
+    yield Figure("10,000 limits / 20 limits", median_ratio(rates["limits10k"], base), at_least=0.8)
+    yield Figure("checks, token buckets", statistics.median(rates["buckets20"]), unit)
+    yield Figure("token buckets / sliding windows", median_ratio(rates["buckets20"], base))
+
+
+def latency(bench: Bench) -> Iterator[Figure]:
+    """p50 with 8 connections of one stream against the floor's, and p99 at half of what the server can do."""
+    with ExitStack() as stack:
+        ours = stack.enter_context(bench.start_ratelimitd("limits20"))
+        floor = stack.enter_context(bench.start_floor())
+        p50: dict[str, list[float]] = {ours.name: [], floor.name: []}
+        p99 = []
+        half = bench.load_on(ours, connections=8, streams=32).throughput.per_second / 2
+        for _ in range(bench.repeats):
+            for server in (ours, floor):
+                report = bench.load_on(server, connections=8, streams=1, warm_up=0.2)
+                p50[server.name].append(report.latency_us["p50"])
+            p99.append(bench.load_on(ours, connections=8, streams=64, warm_up=0.2, rate=half).latency_us["p99"])
+    yield Figure("p50, 8 connections x 1 stream", statistics.median(p50[ours.name]), "us")
+    yield Figure("p50 of the floor", statistics.median(p50[floor.name]), "us")
+    yield Figure("p50 / floor's p50", median_ratio(p50[ours.name], p50[floor.name]), at_most=1.5)
+    yield Figure("p99 at half load", statistics.median(p99), "us", at_most=1000, detail=f"at {half:,.0f} checks/s")
+
+
+class Reloader:
+    """Edits a policy in place, again and again, while it is open: an unrelated limit changes its number."""
+
+    def __init__(self, policy: Path, server: Server, every: float) -> None:
+        self.policy, self.server, self.every = policy, server, every
+        self.count = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._text = policy.read_text()
+
+    def __enter__(self) -> Reloader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self.every):
+            self.count += 1
+            self.policy.write_text(self._text.replace("limit: 100\n", f"limit: {100 + self.count}\n"))
+            self.server.signal(signal.SIGHUP)
+
+
+def reload(bench: Bench) -> Iterator[Figure]:
+    """p99 at half load while the policy is edited four times a second, against none; no call may fail."""
+    with bench.start_ratelimitd("limits20") as server:
+        half = bench.load_on(server, connections=8, streams=32).throughput.per_second / 2
+        quiet, busy, swaps = [], [], 0
+        options = {"connections": 8, "streams": 64, "warm_up": 0.2, "rate": half, "seconds": 2 * bench.seconds}
+        for _ in range(bench.repeats):
+            quiet.append(bench.load_on(server, **options).latency_us["p99"])
+            with Reloader(bench.paths["limits20"], server, 0.25) as reloader:
+                busy.append(bench.load_on(server, **options).latency_us["p99"])
+            swaps += reloader.count
+    yield Figure("p99 without reloads", statistics.median(quiet), "us", detail=f"at {half:,.0f} checks/s")
+    yield Figure("p99 during reloads", statistics.median(busy), "us", detail=f"{swaps} edits")
+    yield Figure("p99 during / without reloads", median_ratio(busy, quiet), at_most=2)
+
+
+def workers(bench: Bench) -> Iterator[Figure]:
+    """Two workers against one. Below four cores the load takes theirs: work per CPU-second then stands for the wall."""
+    one_cores, two_cores = Cores.of_machine(1), Cores.of_machine(2)
+    with ExitStack() as stack:
+        one = stack.enter_context(bench.start_ratelimitd("limits20", "one-worker", cores=one_cores.server))
+        two = stack.enter_context(bench.start_ratelimitd("limits20", "two-workers", 2, cores=two_cores.server))
+        single, double = [], []
+        for _ in range(bench.repeats):
+            single.append(bench.h2load(one, cores=two_cores.load))
+            double.append(bench.h2load(two, cores=two_cores.load))
+    wall = median_ratio([t.per_second for t in double], [t.per_second for t in single])
+    scaled = 2 * median_ratio([t.per_cpu_second for t in double], [t.per_cpu_second for t in single])
+    enough = len(os.sched_getaffinity(0)) >= 4
+    if enough:
+        yield Figure("two workers / one, wall", wall, at_least=1.8)
+    else:
+        yield Figure("two workers / one, wall", wall, detail="the load shares their cores")
+        yield Figure("two workers / one, per CPU-second x 2", scaled, at_least=1.8)
+
+
+def keys(bench: Bench) -> Iterator[Figure]:
+    """Ten million live keys against ten thousand: checks per CPU-second, uniform draws, and resident memory."""
+    extra = ("--max-keys", str(bench.keys + bench.keys // 10))
+    vary = [bench.request.client_at]
+    with ExitStack() as stack:
+        counts = (FEW_KEYS, bench.keys)
+        servers = {n: stack.enter_context(bench.start_ratelimitd("limits20", f"keys{n}", extra=extra)) for n in counts}
+        for count, server in servers.items():
+            bench.load_on(server, vary=vary, keys=count, draw="sequence", requests=count, connections=8, streams=100)
+        rates: dict[int, list[float]] = {n: [] for n in servers}
+        for _ in range(bench.repeats):
+            for count, server in servers.items():
+                report = bench.load_on(server, vary=vary, keys=count, connections=8, streams=32)
+                rates[count].append(report.throughput.per_cpu_second)
+        memory = {count: server.rss_bytes() / 2**20 for count, server in servers.items()}
+    many = f"{bench.keys:,} live keys"
+    yield Figure(f"checks, {FEW_KEYS:,} live keys", statistics.median(rates[FEW_KEYS]), "/CPU-s")
+    yield Figure(f"checks, {many}", statistics.median(rates[bench.keys]), "/CPU-s")
+    yield Figure(f"{many} / {FEW_KEYS:,}", median_ratio(rates[bench.keys], rates[FEW_KEYS]), at_least=0.7)
+    beside = f"{memory[FEW_KEYS]:.0f} MiB at {FEW_KEYS:,}"
+    yield Figure(f"resident, {many}", memory[bench.keys], "MiB", at_most=1024, detail=beside)
+
+
+def accuracy(bench: Bench) -> Iterator[Figure]:
+    """The share of checks that the estimates decide differently from an exact log (benchmarks/accuracy.py)."""
+    bench.say("accuracy against an exact log")
+    target = bench.directory / "accuracy.json"
+    command = [sys.executable, "-m", "benchmarks.accuracy", "--json", str(target)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    if done.returncode != 0:
+        raise BenchError(f"benchmarks.accuracy: {done.stdout}{done.stderr}")
+    for row in json.loads(target.read_text()):
+        yield Figure(row["name"], row["percent"], "%", detail=row.get("detail", ""))
+
+
+GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
+    "throughput": throughput,
+    "latency": latency,
+    "reload": reload,
+    "workers": workers,
+    "keys": keys,
+    "accuracy": accuracy,
+}

@@ -1,0 +1,1 @@
+"""The rivals: the same decision as others would write it."""
