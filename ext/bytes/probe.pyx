@@ -136,11 +136,11 @@ def transform(int kind, bytes text) -> bytes | None:
     if not 0 <= kind < RL_TRANSFORMATIONS:
         raise ValueError("no such transformation")
     cdef rl_view view = owned(text)
-    cdef char *out = <char *>malloc(rl_transform_room(view.size))
+    cdef char *out = <char *>malloc(rl_transform_room(kind, view.size))
     cdef uint32_t size = 0
     cdef int changed = rl_transform(kind, view, out, &size)
     try:
-        if size > rl_transform_room(view.size):
+        if size > rl_transform_room(kind, view.size):
             raise AssertionError("out of room")
         return out[:size] if changed else None
     finally:

@@ -86,10 +86,10 @@ constexpr Transformation kTransformations[RL_TRANSFORMATIONS] = {
 }  // namespace
 }  // namespace rl
 
-uint32_t rl_transform_room(uint32_t size) {
-  // utf8_to_unicode turns two bytes into seven at worst.
-  uint64_t room = static_cast<uint64_t>(size) * 4 + 16;
-  return room > UINT32_MAX ? UINT32_MAX : static_cast<uint32_t>(room);
+uint32_t rl_transform_room(int kind, uint32_t size) {
+  // Nothing grows, but that utf8_to_unicode turns two bytes into seven at worst.
+  uint64_t room = rl::kTransformations[kind].apply == rl::utf8_to_unicode ? uint64_t{size} * 4 : size;
+  return static_cast<uint32_t>(room > UINT32_MAX ? UINT32_MAX : room);
 }
 
 int rl_transform(int kind, rl_view in, char *out, uint32_t *size) {

@@ -8,8 +8,8 @@ extern "C" {
 
 enum { RL_TRANSFORMATIONS = 18 };
 
-// Room that `out` must have for an input of size bytes, whatever the kind.
-uint32_t rl_transform_room(uint32_t size);
+// Room that `out` must have for an input of size bytes.
+uint32_t rl_transform_room(int kind, uint32_t size);
 // Writes the transformed bytes to out and their length to *size. 1 when something changed, else 0 (then out need not be used).
 // in and out must not overlap.
 int rl_transform(int kind, rl_view in, char *out, uint32_t *size);

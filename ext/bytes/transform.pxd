@@ -8,7 +8,7 @@ cdef extern from "bytes/transform.h" nogil:
     enum:
         RL_TRANSFORMATIONS
 
-    uint32_t rl_transform_room(uint32_t size)
+    uint32_t rl_transform_room(int kind, uint32_t size)
     int rl_transform(int kind, rl_view text, char *out, uint32_t *size)
     uint32_t rl_byte_classes(rl_view text)
     uint32_t rl_transform_classes(int kind)

@@ -1,4 +1,4 @@
-// The transformations behind rl_transform: each writes to out, which has rl_transform_room(in.size) bytes, and returns
+// The transformations behind rl_transform: each writes to out, which has rl_transform_room(kind, in.size) bytes, and returns
 // the length.
 #pragma once
 #include "core/view.h"

@@ -1,25 +1,17 @@
-# Pattern rules compiled to an immutable program: every distinct (target set, transformation chain) is a lane; all patterns of a lane are
-# one Hyperscan/Vectorscan database, so a value is scanned once per lane whatever the number of rules.
+# Pattern rules compiled to an immutable program: every distinct set of patterns that a kind of target needs is a lane with one
+# Hyperscan/Vectorscan database; the transformations are a trie whose distinct results are scanned once each, whatever the number of
+# rules, and hits are masked by (rule, field, chain).
 #
 # Built in the control plane (the databases without the interpreter lock), run by workers. A program is read-only and shared; a scratch
 # belongs to one worker and grows only when a program is swapped in.
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+#
+# A rule fires once per scan: its score counts once, as the Core Rule Set scores, and its match names the first field. Names of fields
+# compare without regard to ASCII case, as in ModSecurity. Where a match's target comes from outside, bytes other than printable ASCII are
+# percent-encoded and 96 bytes are kept.
+from libc.stdint cimport uint32_t
 
-from ratelimitd._ext.core cimport rl_request, rl_rule_match, rl_view
-
-
-cdef struct scan_program      # opaque
-cdef struct scan_scratch      # opaque
-
-
-cdef struct scan_result:
-    uint32_t score            # sum of the scores of the rules that fired
-    uint32_t match_count      # at most RL_MAX_MATCHES; further ones only count into the score
-    int32_t deny_match        # index into matches of the first rule with `deny`, or -1
-    uint64_t bytes_inspected  # bytes of the body that were looked at
-    uint8_t inspected_all
-    uint8_t error             # a bound (work, depth, arguments) was hit: what was scanned is still reported
-    rl_rule_match matches[32]
+from ratelimitd._ext.core cimport rl_request
+from ratelimitd._ext.scan.layout cimport scan_program, scan_result, scan_scratch
 
 
 # rules: a sequence of plan.Rule. Raises EngineError with the rule's id and Hyperscan's message. cache_dir: None or a directory that
@@ -34,5 +26,6 @@ cdef scan_scratch *scratch_new() noexcept nogil
 cdef int scratch_prepare(scan_scratch *scratch, const scan_program *program) noexcept nogil
 cdef void scratch_free(scan_scratch *scratch) noexcept nogil
 
-# Scans what the rules target. body_limit: bytes of the body to look at.
+# Scans what the rules target. body_limit: bytes of the body to look at. The matches' views live until the next scan (targets) and as
+# long as the program (ids).
 cdef void program_scan(const scan_program *program, scan_scratch *scratch, const rl_request *request, uint32_t body_limit, scan_result *out) noexcept nogil

@@ -13,39 +13,39 @@ from typing import Any
 import pytest
 
 from ratelimitd._ext.bytes import probe
-from ratelimitd.policy.plan import Transformation as T
+from ratelimitd.policy.plan import Transformation
 
 SHARED = Path(os.environ.get("RATELIMITD_SHARED", "../shared"))
 CASES = SHARED / "seclang" / "transformations"
 FILES = {
-    T.LOWERCASE: "lowercase",
-    T.URL_DECODE: "urlDecode",
-    T.URL_DECODE_UNI: "urlDecodeUni",
-    T.HTML_ENTITY_DECODE: "htmlEntityDecode",
-    T.COMPRESS_WHITESPACE: "compressWhitespace",
-    T.REMOVE_WHITESPACE: "removeWhitespace",
-    T.REMOVE_NULLS: "removeNulls",
-    T.REPLACE_COMMENTS: "replaceComments",
-    T.REMOVE_COMMENTS: "removeComments",
-    T.NORMALIZE_PATH: "normalisePath",
-    T.JS_DECODE: "jsDecode",
-    T.CSS_DECODE: "cssDecode",
-    T.CMD_LINE: "cmdLine",
-    T.BASE64_DECODE: "base64Decode",
-    T.HEX_DECODE: "hexDecode",
-    T.TRIM: "trim",
-    T.UTF8_TO_UNICODE: "utf8toUnicode",
-    T.ESCAPE_SEQ_DECODE: "escapeSeqDecode",
+    Transformation.LOWERCASE: "lowercase",
+    Transformation.URL_DECODE: "urlDecode",
+    Transformation.URL_DECODE_UNI: "urlDecodeUni",
+    Transformation.HTML_ENTITY_DECODE: "htmlEntityDecode",
+    Transformation.COMPRESS_WHITESPACE: "compressWhitespace",
+    Transformation.REMOVE_WHITESPACE: "removeWhitespace",
+    Transformation.REMOVE_NULLS: "removeNulls",
+    Transformation.REPLACE_COMMENTS: "replaceComments",
+    Transformation.REMOVE_COMMENTS: "removeComments",
+    Transformation.NORMALIZE_PATH: "normalisePath",
+    Transformation.JS_DECODE: "jsDecode",
+    Transformation.CSS_DECODE: "cssDecode",
+    Transformation.CMD_LINE: "cmdLine",
+    Transformation.BASE64_DECODE: "base64Decode",
+    Transformation.HEX_DECODE: "hexDecode",
+    Transformation.TRIM: "trim",
+    Transformation.UTF8_TO_UNICODE: "utf8toUnicode",
+    Transformation.ESCAPE_SEQ_DECODE: "escapeSeqDecode",
 }
 
 
-def transform(kind: T, text: bytes) -> bytes:
+def transform(kind: Transformation, text: bytes) -> bytes:
     changed = probe.transform(kind, text)
     return text if changed is None else changed
 
 
 def case_bytes(text: str) -> bytes:
-    """The suite writes bytes as JSON text in UTF-8, with \\xHH and \\uHHHH (low byte) spelled out where JSON has no way."""
+    """The suite writes bytes as JSON text in UTF-8, with \\xHH and \\uHHHH (low byte) where JSON has no way."""
     raw = text.encode()
     raw = re.sub(rb"\\x([0-9a-zA-Z]{2})", lambda m: bytes([scan_hex(m[1])]), raw)
     return re.sub(rb"\\u([0-9a-zA-Z]{4})", lambda m: bytes([scan_hex(m[1]) & 0xFF]), raw)
@@ -57,10 +57,10 @@ def scan_hex(digits: bytes) -> int:
     return int(match[0], 16) if match else 0
 
 
-def cases(kind: T) -> list[dict[str, Any]]:
+def cases(kind: Transformation) -> list[dict[str, Any]]:
     loaded: list[dict[str, Any]] = json.loads((CASES / f"{FILES[kind]}.json").read_text())
     for case in loaded:
-        if kind is T.CSS_DECODE and case["input"].endswith("\\\0  string"):
+        if kind is Transformation.CSS_DECODE and case["input"].endswith("\\\0  string"):
             case["input"] = case["input"].replace(
                 "\0", "0"
             )  # the output shows that "\\0" was meant, an escape of one digit
@@ -68,8 +68,8 @@ def cases(kind: T) -> list[dict[str, Any]]:
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason=f"needs {CASES} (set RATELIMITD_SHARED)")
-@pytest.mark.parametrize("kind", T, ids=lambda k: k.name.lower())
-def test_the_seclang_suite(kind: T) -> None:
+@pytest.mark.parametrize("kind", Transformation, ids=lambda k: k.name.lower())
+def test_the_seclang_suite(kind: Transformation) -> None:
     for case in cases(kind):
         assert transform(kind, case_bytes(case["input"])) == case_bytes(case["output"]), case
 
@@ -165,15 +165,15 @@ def texts(count: int, seed: int) -> list[bytes]:
     return made + [rng.randbytes(rng.randrange(12)) for _ in range(count)]
 
 
-@pytest.mark.parametrize("kind", T, ids=lambda k: k.name.lower())
-def test_any_bytes_stay_within_bounds(kind: T) -> None:
+@pytest.mark.parametrize("kind", Transformation, ids=lambda k: k.name.lower())
+def test_any_bytes_stay_within_bounds(kind: Transformation) -> None:
     """Every read and write is inside exact-size blocks (a sanitizer watches), and growth is bounded."""
     for text in texts(4000, kind):
         assert len(transform(kind, text)) <= 4 * len(text) + 16
 
 
-@pytest.mark.parametrize("kind", T, ids=lambda k: k.name.lower())
-def test_the_byte_class_gate_is_sound(kind: T) -> None:
+@pytest.mark.parametrize("kind", Transformation, ids=lambda k: k.name.lower())
+def test_the_byte_class_gate_is_sound(kind: Transformation) -> None:
     """A text without a kind's byte classes is one that the kind leaves alone: a wrong gate would hide an attack.
 
     Each byte that changes something in some context must be in the classes: the text is changed with those bytes only.
@@ -186,7 +186,7 @@ def test_the_byte_class_gate_is_sound(kind: T) -> None:
         if changed is not None:
             assert changed != text
             assert probe.byte_classes(text) & classes
-    assert kind in (T.BASE64_DECODE, T.HEX_DECODE) or inert
+    assert kind in (Transformation.BASE64_DECODE, Transformation.HEX_DECODE) or inert
     # The reference reading of each kind, run on inert bytes alone.
     for _ in range(2000):
         text = bytes(rng.choices(inert, k=rng.randrange(1, 12))) if inert else b""
@@ -198,43 +198,45 @@ def strip_bytes(drop: bytes) -> Callable[[bytes], bytes]:
 
 
 SPACES = b" \t\n\v\f\r"
-REFERENCE: dict[T, Callable[[bytes], bytes]] = {
-    T.LOWERCASE: lambda t: t.lower(),
-    T.URL_DECODE: lambda t: re.sub(rb"%([0-9a-fA-F]{2})", lambda m: bytes([int(m[1], 16)]), t.replace(b"+", b" ")),
-    T.URL_DECODE_UNI: lambda t: re.sub(rb"%u?[0-9a-fA-F]{2,4}", b"?", t.replace(b"+", b" ")),
-    T.HTML_ENTITY_DECODE: lambda t: re.sub(rb"&#?\w+;?", b"?", t),
-    T.COMPRESS_WHITESPACE: lambda t: re.sub(rb"[ \t\n\v\f\r]+", b" ", t),
-    T.REMOVE_WHITESPACE: strip_bytes(SPACES + b"\xa0"),
-    T.REMOVE_NULLS: strip_bytes(b"\x00"),
-    T.REPLACE_COMMENTS: lambda t: re.sub(rb"(?s)/\*.*?(\*/|\Z)", b" ", t),
-    T.REMOVE_COMMENTS: lambda t: re.sub(rb"(?s)/\*.*?(\*/|\Z)|<!--.*?(-->|\Z)|--.*|#.*", b"", t),
-    T.NORMALIZE_PATH: lambda t: re.sub(rb"\.|//", b"", t),
-    T.JS_DECODE: strip_bytes(b"\\"),
-    T.CSS_DECODE: strip_bytes(b"\\"),
-    T.CMD_LINE: lambda t: re.sub(rb"[ ,;\t\r\n]+", b" ", strip_bytes(b"\"'^\\")(t)).lower(),
-    T.BASE64_DECODE: lambda t: t,
-    T.HEX_DECODE: lambda t: t,
-    T.TRIM: lambda t: t.strip(SPACES),
-    T.UTF8_TO_UNICODE: lambda t: re.sub(rb"[\x80-\xff]", b"%u", t),
-    T.ESCAPE_SEQ_DECODE: strip_bytes(b"\\"),
+REFERENCE: dict[Transformation, Callable[[bytes], bytes]] = {
+    Transformation.LOWERCASE: lambda t: t.lower(),
+    Transformation.URL_DECODE: lambda t: re.sub(
+        rb"%([0-9a-fA-F]{2})", lambda m: bytes([int(m[1], 16)]), t.replace(b"+", b" ")
+    ),
+    Transformation.URL_DECODE_UNI: lambda t: re.sub(rb"%u?[0-9a-fA-F]{2,4}", b"?", t.replace(b"+", b" ")),
+    Transformation.HTML_ENTITY_DECODE: lambda t: re.sub(rb"&#?\w+;?", b"?", t),
+    Transformation.COMPRESS_WHITESPACE: lambda t: re.sub(rb"[ \t\n\v\f\r]+", b" ", t),
+    Transformation.REMOVE_WHITESPACE: strip_bytes(SPACES + b"\xa0"),
+    Transformation.REMOVE_NULLS: strip_bytes(b"\x00"),
+    Transformation.REPLACE_COMMENTS: lambda t: re.sub(rb"(?s)/\*.*?(\*/|\Z)", b" ", t),
+    Transformation.REMOVE_COMMENTS: lambda t: re.sub(rb"(?s)/\*.*?(\*/|\Z)|<!--.*?(-->|\Z)|--.*|#.*", b"", t),
+    Transformation.NORMALIZE_PATH: lambda t: re.sub(rb"\.|//", b"", t),
+    Transformation.JS_DECODE: strip_bytes(b"\\"),
+    Transformation.CSS_DECODE: strip_bytes(b"\\"),
+    Transformation.CMD_LINE: lambda t: re.sub(rb"[ ,;\t\r\n]+", b" ", strip_bytes(b"\"'^\\")(t)).lower(),
+    Transformation.BASE64_DECODE: lambda t: t,
+    Transformation.HEX_DECODE: lambda t: t,
+    Transformation.TRIM: lambda t: t.strip(SPACES),
+    Transformation.UTF8_TO_UNICODE: lambda t: re.sub(rb"[\x80-\xff]", b"%u", t),
+    Transformation.ESCAPE_SEQ_DECODE: strip_bytes(b"\\"),
 }
 EXACT = [
-    T.LOWERCASE,
-    T.URL_DECODE,
-    T.COMPRESS_WHITESPACE,
-    T.REMOVE_WHITESPACE,
-    T.REMOVE_NULLS,
-    T.REPLACE_COMMENTS,
-    T.TRIM,
+    Transformation.LOWERCASE,
+    Transformation.URL_DECODE,
+    Transformation.COMPRESS_WHITESPACE,
+    Transformation.REMOVE_WHITESPACE,
+    Transformation.REMOVE_NULLS,
+    Transformation.REPLACE_COMMENTS,
+    Transformation.TRIM,
 ]
 
 
 @pytest.mark.parametrize("kind", EXACT, ids=lambda k: k.name.lower())
-def test_the_simple_kinds_equal_their_reference(kind: T) -> None:
+def test_the_simple_kinds_equal_their_reference(kind: Transformation) -> None:
     for text in texts(4000, 200 + kind):
         assert transform(kind, text) == REFERENCE[kind](text), text
 
 
 def test_decoding_a_huge_entity_saturates_as_strtol_does() -> None:
-    assert transform(T.HTML_ENTITY_DECODE, b"&#" + b"9" * 40 + b";") == b"\xff"
-    assert transform(T.HTML_ENTITY_DECODE, b"&#x" + b"0" * 400 + b"41;") == b"A"
+    assert transform(Transformation.HTML_ENTITY_DECODE, b"&#" + b"9" * 40 + b";") == b"\xff"
+    assert transform(Transformation.HTML_ENTITY_DECODE, b"&#x" + b"0" * 400 + b"41;") == b"A"

@@ -1,0 +1,89 @@
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+cdef enum:
+    BLOCK_BYTES = 65536
+
+
+cdef char *bytes_of(arena_block *block) noexcept nogil:
+    return <char *>block + sizeof(arena_block)
+
+
+cdef arena_block *block_for(scan_arena *arena, size_t n) noexcept nogil:
+    """Moves on to the next kept block that has room for n bytes, or to a new one put there."""
+    cdef arena_block *last = arena.current
+    cdef arena_block *block = last.next if last else arena.first
+    while block and block.size < n:
+        last = block
+        block = block.next
+    if block == NULL:
+        block = <arena_block *>malloc(sizeof(arena_block) + (n if n > BLOCK_BYTES else BLOCK_BYTES))
+        if block == NULL:
+            return NULL
+        block.next = NULL
+        block.size = n if n > BLOCK_BYTES else BLOCK_BYTES
+        if last:
+            last.next = block
+        else:
+            arena.first = block
+    arena.current = block
+    arena.used = 0
+    return block
+
+
+cdef char *arena_reserve(scan_arena *arena, size_t n) noexcept nogil:
+    if arena.committed > arena.budget or n > arena.budget - arena.committed:
+        return NULL
+    if arena.current == NULL or arena.current.size - arena.used < n:
+        if block_for(arena, n) == NULL:
+            return NULL
+    return bytes_of(arena.current) + arena.used
+
+
+cdef void arena_commit(scan_arena *arena, size_t n) noexcept nogil:
+    cdef size_t rounded = (n + 7) & ~<size_t>7
+    arena.committed += n
+    if rounded > arena.current.size - arena.used:
+        rounded = arena.current.size - arena.used
+    arena.used += rounded
+
+
+cdef void *arena_zeroed(scan_arena *arena, size_t n) noexcept nogil:
+    cdef char *room = arena_reserve(arena, n)
+    if room:
+        memset(room, 0, n)
+        arena_commit(arena, n)
+    return room
+
+
+cdef void arena_reset(scan_arena *arena, size_t budget, size_t keep) noexcept nogil:
+    cdef arena_block *block = arena.first
+    cdef arena_block *next
+    cdef size_t kept = 0
+    if arena.current and arena.current.next or arena.committed > keep:
+        # More than one block was ever needed: see what is worth keeping.
+        arena.first = NULL
+        while block:
+            next = block.next
+            if kept + block.size <= keep:
+                kept += block.size
+                block.next = arena.first
+                arena.first = block
+            else:
+                free(block)
+            block = next
+    arena.current = NULL
+    arena.used = 0
+    arena.committed = 0
+    arena.budget = budget
+
+
+cdef void arena_free(scan_arena *arena) noexcept nogil:
+    cdef arena_block *block = arena.first
+    cdef arena_block *next
+    while block:
+        next = block.next
+        free(block)
+        block = next
+    arena.first = NULL
+    arena.current = NULL

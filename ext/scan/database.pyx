@@ -1,0 +1,128 @@
+import hashlib
+import os
+import tempfile
+
+from libc.stdlib cimport free, malloc
+
+from ratelimitd._ext.scan.hs cimport (
+    HS_MODE_BLOCK, HS_SUCCESS, hs_compile_error_t, hs_compile_multi, hs_database_t, hs_deserialize_database, hs_free_compile_error,
+    hs_free_database, hs_platform_info_t, hs_populate_platform, hs_serialize_database, hs_version,
+)
+
+from ratelimitd.errors import EngineError
+
+MAGIC = b"ratelimitd-hsdb-1\n"
+
+
+class PatternError(Exception):
+    """An expression does not compile: its index (or -1) and the library's message."""
+
+    def __init__(self, index: int, message: str) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+cdef bytes cache_key(list expressions, const hs_platform_info_t *platform):
+    """What a compiled database depends on: the patterns, the library and the CPU."""
+    parts = [MAGIC, hs_version(), b"%d %d" % (platform.tune, platform.cpu_features)]
+    for pattern, flags in expressions:
+        parts.append(b"%d %d " % (flags, len(pattern)) + pattern)
+    return hashlib.sha256(b"\0".join(parts)).hexdigest().encode()
+
+
+cdef hs_database_t *load(path):
+    """The cached database, or NULL: no file, or not one that we wrote whole."""
+    cdef hs_database_t *database = NULL
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError:
+        return NULL
+    body = content[len(MAGIC) + 32:]
+    if not content.startswith(MAGIC) or hashlib.sha256(body).digest() != content[len(MAGIC):len(MAGIC) + 32]:
+        return NULL
+    cdef const char *data = body
+    cdef size_t size = len(body)
+    with nogil:
+        if hs_deserialize_database(data, size, &database) != HS_SUCCESS:
+            database = NULL
+    return database
+
+
+cdef save(path, const hs_database_t *database):
+    """Whole or not at all. A cache that cannot be written is no error: the next start compiles again."""
+    cdef char *data = NULL
+    cdef size_t size = 0
+    if hs_serialize_database(database, &data, &size) != HS_SUCCESS:
+        return
+    try:
+        body = data[:size]
+    finally:
+        free(data)
+    directory = os.path.dirname(path)
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".hsdb-", dir=directory)
+    except OSError:
+        return
+    try:
+        with open(handle, "wb") as file:
+            file.write(MAGIC + hashlib.sha256(body).digest() + body)
+        os.replace(temporary, path)
+    except OSError:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass
+
+
+cdef hs_database_t *compiled(list expressions, const hs_platform_info_t *platform) except NULL:
+    cdef unsigned int count = <unsigned int>len(expressions)
+    cdef const char **patterns = <const char **>malloc(count * sizeof(char *))
+    cdef unsigned int *flags = <unsigned int *>malloc(count * sizeof(int))
+    cdef unsigned int *ids = <unsigned int *>malloc(count * sizeof(int))
+    cdef hs_database_t *database = NULL
+    cdef hs_compile_error_t *error = NULL
+    cdef int status
+    try:
+        if not (patterns and flags and ids):
+            raise MemoryError
+        for i, (pattern, pattern_flags) in enumerate(expressions):
+            if b"\0" in pattern:
+                raise PatternError(i, "a pattern cannot hold a null byte; write \\x00")
+            patterns[i] = pattern
+            flags[i] = pattern_flags
+            ids[i] = i
+        with nogil:
+            status = hs_compile_multi(patterns, flags, ids, count, HS_MODE_BLOCK, platform, &database, &error)
+        if status != HS_SUCCESS:
+            if error == NULL:
+                raise EngineError(f"pattern database: error {status}")
+            try:
+                raise PatternError(error.expression, error.message.decode("utf-8", "replace").strip())
+            finally:
+                hs_free_compile_error(error)
+        return database
+    finally:
+        free(patterns)
+        free(flags)
+        free(ids)
+
+
+cdef hs_database_t *database_build(list expressions, object cache_dir) except NULL:
+    cdef hs_platform_info_t platform
+    cdef hs_database_t *database
+    if hs_populate_platform(&platform) != HS_SUCCESS:
+        raise EngineError("this CPU cannot run the pattern library (SSE4.2 is needed)")
+    if cache_dir is None:
+        return compiled(expressions, &platform)
+    path = os.path.join(os.fspath(cache_dir), cache_key(expressions, &platform).decode() + ".hsdb")
+    database = load(path)
+    if database == NULL:
+        database = compiled(expressions, &platform)
+        try:
+            save(path, database)
+        except BaseException:
+            hs_free_database(database)
+            raise
+    return database
