@@ -101,6 +101,8 @@ def condition(
         return Condition(source, Op.CIDR, name, cidrs=tuple(units.cidr_of(v) for v in values), negate=negate)
     if operator == "any":
         operator = "glob" if any(globs.is_glob(v, path=path) for v in values) else "exact"
+        if operator == "glob":
+            values = [v if globs.is_glob(v, path=path) else globs.escape(v) for v in values]
     op = names.OPERATORS[operator]
     if op is Op.GLOB and path:
         values = [globs.whole_tree(v) for v in values]
@@ -155,11 +157,11 @@ def identity_of(
 ) -> bytes:
     """What the counters of a limit are kept by: only what changes their meaning.
 
-    A new `limit`, `rate` or `burst` keeps the counts.
+    A new `limit` keeps the counts. So does a token bucket that takes as long to fill as before: its level is kept as a
+    time.
     """
     parts = [[part.source.name, part.name.hex()] for part in key]
-    window = 0 if algorithm is Algorithm.TOKEN_BUCKET else window_ms
-    canonical = json.dumps(["limit", 1, domain, name, parts, algorithm.name, window, buckets], separators=(",", ":"))
+    canonical = json.dumps(["limit", 1, domain, name, parts, algorithm.name, window_ms, buckets], separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).digest()[:16]
 
 

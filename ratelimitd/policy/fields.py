@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, StrictInt, StrictStr, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
@@ -55,6 +55,12 @@ def kind_of(value: Any) -> str:
 
 def quote_hint(value: Any) -> str:
     return "put quotes around it" if isinstance(value, int | float) else ""
+
+
+def _version(value: Any) -> Any:
+    if isinstance(value, bool) or value != 1:
+        raise problem("P204", f"no such version: {kind_of(value)}", "write `version: 1`")
+    return 1
 
 
 def _size(value: Any) -> Any:
@@ -220,4 +226,4 @@ PositiveCount = Annotated[StrictInt, Field(ge=1, le=units.MAX_COUNT)]
 Status = Annotated[StrictInt, Field(ge=400, le=599)]
 Texts = Annotated[list[Text], BeforeValidator(listed, json_schema_input_type=StrictStr | list[StrictStr])]
 Networks = Annotated[list[Network], BeforeValidator(listed, json_schema_input_type=StrictStr | list[StrictStr])]
-Version = Literal[1]
+Version = Annotated[int, BeforeValidator(_version), WithJsonSchema({"const": 1})]

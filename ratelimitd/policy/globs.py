@@ -1,6 +1,7 @@
-"""Globs: `*` is any run.
+"""Globs: `*` is any run, `\\` takes the next character as it is.
 
-In a path `*` stays within a segment, `**` crosses segments, and `{name}` is one segment that a key can use.
+In a path `*` stays within a segment, `**` crosses segments, and `{name}` is one segment that a key can use. Elsewhere
+`?` is one byte.
 """
 
 from __future__ import annotations
@@ -8,6 +9,10 @@ from __future__ import annotations
 import re
 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}\Z")
+
+
+MAX_BYTES = 4096
+MAX_PARAMETERS = 16
 
 
 def is_glob(text: str, *, path: bool) -> bool:
@@ -18,6 +23,8 @@ def path_problem(text: str) -> str:
     """What is wrong with a path or path glob; empty when nothing is."""
     if not text.startswith(("/", "*")):
         return "a path begins with '/'"
+    if text.count("{") > MAX_PARAMETERS:
+        return f"a path has at most {MAX_PARAMETERS} parameters"
     if "***" in text:
         return "'***' means nothing"
     seen: set[str] = set()
@@ -30,6 +37,11 @@ def path_problem(text: str) -> str:
         if found:
             seen.add(found[1])
     return ""
+
+
+def escape(text: str) -> str:
+    """A glob that matches this text only."""
+    return re.sub(r"([\\*?{}])", r"\\\1", text)
 
 
 def parameters(text: str) -> set[str]:

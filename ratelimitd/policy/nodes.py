@@ -14,6 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.reader import ReaderError
 
 from ratelimitd.errors import Diagnostic, Position
 
@@ -267,9 +268,19 @@ def compose(text: str, file: str) -> Document:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         told = " ".join(str(part).strip() for part in (error.context, error.problem) if part)
         raise composer.fail("P101", told or "not YAML", line, column, hint_for(document.line(line))) from None
-    except YAMLError as error:
-        raise composer.fail("P101", " ".join(str(error).split())[:200], *place_of(text, error)) from None
-    except (AssertionError, AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+    except ReaderError as error:
+        character = f"the character U+{ord(text[error.position]):04X} is not allowed in YAML"
+        raise composer.fail("P101", character, *place_of(text, error.position)) from None
+    except (
+        YAMLError,
+        AssertionError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        NotImplementedError,
+        TypeError,
+        ValueError,
+    ) as error:
         # The parser trips over some broken inputs instead of naming what is wrong.
         raise composer.fail("P101", f"not YAML ({type(error).__name__})", 1, 1) from None
     if composer.diagnostics:
@@ -281,16 +292,15 @@ def compose(text: str, file: str) -> Document:
     return document
 
 
-def place_of(text: str, error: YAMLError) -> tuple[int, int]:
-    """Line and column of a character that YAML does not allow."""
-    offset = getattr(error, "position", 0)
-    before = text[: offset if isinstance(offset, int) else 0]
+def place_of(text: str, offset: int) -> tuple[int, int]:
+    """Line and column of a character."""
+    before = text[:offset]
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
 
 def hint_for(line: str) -> str:
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "indent with spaces, not tabs"
-    if re.search(r":\s*[*&!%@`]", line) or re.search(r"-\s+[*&!%@`]", line):
+    if re.search(r"(?:[:\[,{]\s*|-\s+)[*&!%@`]", line):
         return "quote a value that begins with one of * & ! % @ `"
     return ""

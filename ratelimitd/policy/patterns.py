@@ -13,6 +13,8 @@ except ImportError:  # without the binding the engine is the first to complain
 @lru_cache(maxsize=16_384)
 def compile_error(pattern: str, ignore_case: bool = False) -> str:
     """Hyperscan's message; empty when the pattern compiles."""
+    if "\0" in pattern:
+        return "a NUL byte: write \\x00"
     if hyperscan is None:
         return ""
     flags = hyperscan.HS_FLAG_DOTALL | hyperscan.HS_FLAG_SINGLEMATCH

@@ -234,7 +234,7 @@ class HeaderFamily(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """How the client's address is found: from the right of the header, skipping `trusted` networks or `hops` entries."""
+    """How the client's address is found: from the right of the header, past `trusted` networks or `hops` entries."""
 
     trusted: tuple[Cidr, ...] = ()
     hops: int = 0  # 0: use `trusted`

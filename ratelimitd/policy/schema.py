@@ -272,10 +272,22 @@ class RuleFile(Spec):
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a policy file."""
-    schema = PolicySpec.model_json_schema()
+    schema = without_null(PolicySpec.model_json_schema())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "https://ratelimitd.dev/policy.schema.json",
         **schema,
         "title": "ratelimitd policy",
     }
+
+
+def without_null(schema: Any) -> Any:
+    """A key that may be absent may still not be null: the models say so by `| None`, a policy file does not."""
+    if isinstance(schema, list):
+        return [without_null(item) for item in schema if item != {"type": "null"}]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: without_null(value) for key, value in schema.items() if not (key == "default" and value is None)}
+    if isinstance(found.get("anyOf"), list) and len(found["anyOf"]) == 1:
+        found = {**found.pop("anyOf")[0], **found}
+    return found

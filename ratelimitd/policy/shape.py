@@ -94,7 +94,7 @@ def translate(document: Document, model: type[BaseModel], details: ErrorDetails)
             "P201", f"missing key '{path[-1]}'", path[:-1], hint=described(model, path), key=True
         )
     if kind in _WANTED:
-        hint = quote_hint(value) if kind == "string_type" else ""
+        hint = quote_hint(value) if kind == "string_type" else unquote_hint(kind, value)
         return document.diagnostic("P202", f"expected {_WANTED[kind]}, got {kind_of(value)}", path, hint=hint)
     if kind in _RANGES:
         words, bound = _RANGES[kind]
@@ -107,6 +107,16 @@ def translate(document: Document, model: type[BaseModel], details: ErrorDetails)
         message = f"{kind_of(value)} is not allowed for '{name_of(path)}'"
         return document.diagnostic("P204", message, path, hint=did_you_mean(str(value), known))
     return document.diagnostic("P206", details["msg"], path)
+
+
+def unquote_hint(kind: str, value: object) -> str:
+    """Text where a number, or true or false, is meant."""
+    if not isinstance(value, str):
+        return ""
+    if kind == "int_type" and value.isdecimal():
+        return "remove the quotes"
+    booleans = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}
+    return f"write {booleans[value.lower()]}" if kind == "bool_type" and value.lower() in booleans else ""
 
 
 def name_of(path: Path) -> str:

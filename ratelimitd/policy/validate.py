@@ -170,6 +170,8 @@ def check_value(f: Findings, source: Source, operator: str, value: str, conditio
         return
     if not value and operator in ("prefix", "suffix", "glob"):
         f.error("P306", f"an empty {operator} holds for everything", path, "use present: true")
+    if operator in ("any", "glob") and len(value.encode("utf-8", "surrogatepass")) >= globs.MAX_BYTES:
+        f.error("P205", f"a glob has less than {globs.MAX_BYTES} bytes", path)
     if source in (Source.PATH, Source.RAW_PATH):
         check_path(f, source, operator, value, path)
     if source is Source.METHOD and value.upper() in METHODS and value != value.upper() and not condition.ignore_case:

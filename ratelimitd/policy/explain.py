@@ -1,0 +1,262 @@
+"""The compiled form of a policy, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ratelimitd.policy.names import format_source, format_target
+from ratelimitd.policy.plan import (
+    AddressList,
+    Algorithm,
+    Condition,
+    Domain,
+    KeyPart,
+    Limit,
+    Match,
+    Op,
+    Override,
+    OverrideKind,
+    Plan,
+    Rate,
+    Rule,
+    Scan,
+)
+from ratelimitd.policy.units import format_cidr, format_duration
+
+_VERBS = {
+    Op.EXACT: ("is", "is not"),
+    Op.PREFIX: ("begins with", "does not begin with"),
+    Op.SUFFIX: ("ends with", "does not end with"),
+    Op.GLOB: ("is like", "is not like"),
+    Op.REGEX: ("matches", "does not match"),
+    Op.CIDR: ("is in", "is not in"),
+}
+
+
+def text_of(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")
+
+
+def condition_words(condition: Condition) -> str:
+    source = format_source(condition.source, condition.name)
+    if condition.op is Op.PRESENT:
+        return f"{source} is {'absent' if condition.negate else 'present'}"
+    verb = _VERBS[condition.op][condition.negate]
+    operands = [format_cidr(cidr) for cidr in condition.cidrs] or [text_of(operand) for operand in condition.operands]
+    case = " (any case)" if condition.ignore_case else ""
+    return f"{source} {verb} {' or '.join(operands)}{case}"
+
+
+def match_words(match: Match) -> list[str]:
+    """A sentence for each alternative; all of them hold for "everything"."""
+    if match.alternatives == ((),):
+        return ["everything"]
+    return [" and ".join(map(condition_words, a)) or "everything" for a in match.alternatives] or ["nothing"]
+
+
+def key_words(key: Sequence[KeyPart]) -> str:
+    return ", ".join(format_source(part.source, part.name) for part in key) or "one counter for all"
+
+
+def rate_words(rate: Rate, algorithm: Algorithm) -> str:
+    if rate.unlimited:
+        return "unlimited"
+    window = format_duration(rate.window_ms)
+    if algorithm is Algorithm.TOKEN_BUCKET:
+        return f"a bucket of {rate.limit} that fills in {window}"
+    return f"{rate.limit} per {window}" if rate.limit else f"banned (0 per {window})"
+
+
+def override_words(override: Override, algorithm: Algorithm) -> str:
+    pattern = format_cidr(override.cidr) if override.cidr else text_of(override.text)
+    kind = {OverrideKind.EXACT: "key", OverrideKind.GLOB: "keys like", OverrideKind.CIDR: "network"}[override.kind]
+    return f"{kind} {pattern}: {rate_words(override.rate, algorithm)}"
+
+
+def lane_of(rule: Rule) -> str:
+    """What is scanned in one pass: the same targets after the same transformations."""
+    targets = ", ".join(map(format_target, rule.targets))
+    steps = " > ".join(t.name.lower() for t in rule.transformations)
+    return f"{targets} after {steps}" if steps else targets
+
+
+def lanes(scan: Scan) -> dict[str, list[Rule]]:
+    found: dict[str, list[Rule]] = {}
+    for rule in scan.rules:
+        found.setdefault(lane_of(rule), []).append(rule)
+    return found
+
+
+def explain(plan: Plan) -> str:
+    """The plan as text."""
+    return "\n\n".join("\n".join(domain_lines(plan, domain)) for domain in plan.domains) + "\n"
+
+
+def domain_lines(plan: Plan, domain: Domain) -> Iterator[str]:
+    default = " (default)" if plan.default_domain and domain is plan.domains[0] else ""
+    yield f"domain {text_of(domain.name)}{default}{', shadow: only watched' if domain.shadow else ''}"
+    yield f"  client: {client_words(domain)}"
+    consume = "from none" if domain.all_or_none else "from every other limit"
+    headers = domain.headers.name.lower().replace("_", "-")
+    yield f"  a check that one limit denies consumes {consume}; headers: {headers}"
+    for item in domain.lists:
+        yield from list_lines(item)
+    for limit in domain.limits:
+        yield from limit_lines(limit)
+    yield from scan_lines(domain.scan)
+
+
+def client_words(domain: Domain) -> str:
+    client = domain.client
+    header = text_of(client.header)
+    if client.hops:
+        where = f"entry {client.hops} of {header} from the right"
+    elif client.trusted:
+        networks = ", ".join(map(format_cidr, client.trusted))
+        where = f"{header} from the right, past {networks}"
+    else:
+        where = "the address that connects"
+    return f"{where}; keys by /{client.ipv4_prefix} (IPv4), /{client.ipv6_prefix} (IPv6)"
+
+
+def list_lines(item: AddressList) -> Iterator[str]:
+    shadow = ", shadow" if item.shadow else ""
+    status = f" with {item.status}" if item.action.name == "DENY" else ""
+    yield f"  list {text_of(item.name)}: {item.action.name.lower()}{status}{shadow}"
+    yield f"    networks: {', '.join(map(format_cidr, item.cidrs)) or 'none'}"
+    yield from match_lines(item.match)
+
+
+def match_lines(match: Match) -> Iterator[str]:
+    words = match_words(match)
+    yield f"    when: {words[0]}"
+    for other in words[1:]:
+        yield f"      or: {other}"
+
+
+def limit_lines(limit: Limit) -> Iterator[str]:
+    shadow = ", shadow" if limit.shadow else ""
+    yield f"  limit {text_of(limit.name)}: {rate_words(limit.rate, limit.algorithm)}{shadow}"
+    yield from match_lines(limit.match)
+    missing = " (requests without it are not counted)" if limit.skip_missing_key else ""
+    yield f"    key: {key_words(limit.key)}{missing}"
+    buckets = f", {limit.buckets} buckets" if limit.buckets > 1 else ""
+    cost = f", cost x {limit.cost}" if limit.cost != 1 else ""
+    status = f", status {limit.status}" if limit.status != 429 else ""
+    yield f"    algorithm: {limit.algorithm.name.lower()}{buckets}{cost}{status}; identity {limit.identity.hex()}"
+    for override in limit.overrides:
+        yield f"    override {override_words(override, limit.algorithm)}"
+
+
+def scan_lines(scan: Scan) -> Iterator[str]:
+    if not scan.rules:
+        yield "  scan: no rules"
+        return
+    partial = "denied" if scan.deny_partial_body else "scanned as far as they came"
+    yield f"  scan: {scan.mode.name.lower()}, blocks at score {scan.threshold} with {scan.status}"
+    yield f"    bodies: the first {scan.body_limit} bytes; cut ones are {partial}"
+    for route in scan.routes:
+        for words in match_words(route.match):
+            yield f"    route {route.mode.name.lower()}: {words}"
+    for lane, rules in lanes(scan).items():
+        yield f"    lane {lane}:"
+        for rule in rules:
+            action = "deny" if rule.deny else f"score {rule.score}"
+            count = len(rule.patterns)
+            message = f": {text_of(rule.message)}" if rule.message else ""
+            yield f"      rule {text_of(rule.id)} ({action}, {count} pattern{'s' if count > 1 else ''}){message}"
+
+
+def explain_data(plan: Plan) -> dict[str, Any]:
+    """The plan for JSON: what `explain` says, by name."""
+    return {
+        "digest": plan.digest,
+        "default_domain": text_of(plan.domains[0].name) if plan.default_domain and plan.domains else None,
+        "domains": [domain_data(domain) for domain in plan.domains],
+    }
+
+
+def domain_data(domain: Domain) -> dict[str, Any]:
+    return {
+        "name": text_of(domain.name),
+        "shadow": domain.shadow,
+        "consume": "all_or_none" if domain.all_or_none else "each",
+        "headers": domain.headers.name.lower().replace("_", "-"),
+        "metadata": domain.metadata,
+        "log_keys": domain.log_keys,
+        "client": {
+            "trusted_proxies": [format_cidr(cidr) for cidr in domain.client.trusted],
+            "trusted_hops": domain.client.hops,
+            "header": text_of(domain.client.header),
+            "ipv4_prefix": domain.client.ipv4_prefix,
+            "ipv6_prefix": domain.client.ipv6_prefix,
+        },
+        "lists": [list_data(item) for item in domain.lists],
+        "limits": [limit_data(limit) for limit in domain.limits],
+        "scan": scan_data(domain.scan),
+    }
+
+
+def list_data(item: AddressList) -> dict[str, Any]:
+    return {
+        "name": text_of(item.name),
+        "action": item.action.name.lower(),
+        "networks": [format_cidr(cidr) for cidr in item.cidrs],
+        "match": match_words(item.match),
+        "shadow": item.shadow,
+        "status": item.status,
+    }
+
+
+def rate_data(rate: Rate) -> dict[str, Any]:
+    return {"limit": rate.limit, "window_ms": rate.window_ms, "unlimited": rate.unlimited}
+
+
+def limit_data(limit: Limit) -> dict[str, Any]:
+    return {
+        "name": text_of(limit.name),
+        "identity": limit.identity.hex(),
+        "match": match_words(limit.match),
+        "key": [format_source(part.source, part.name) for part in limit.key],
+        "algorithm": limit.algorithm.name.lower(),
+        "buckets": limit.buckets,
+        "cost": limit.cost,
+        "shadow": limit.shadow,
+        "missing_key": "skip" if limit.skip_missing_key else "share",
+        "status": limit.status,
+        **rate_data(limit.rate),
+        "overrides": [
+            {
+                "kind": override.kind.name.lower(),
+                "pattern": format_cidr(override.cidr) if override.cidr else text_of(override.text),
+                **rate_data(override.rate),
+            }
+            for override in limit.overrides
+        ],
+    }
+
+
+def scan_data(scan: Scan) -> dict[str, Any]:
+    return {
+        "mode": scan.mode.name.lower(),
+        "threshold": scan.threshold,
+        "status": scan.status,
+        "body_limit": scan.body_limit,
+        "partial_body": "deny" if scan.deny_partial_body else "scan",
+        "routes": [{"match": match_words(route.match), "mode": route.mode.name.lower()} for route in scan.routes],
+        "rules": [
+            {
+                "id": text_of(rule.id),
+                "message": text_of(rule.message),
+                "patterns": [text_of(pattern) for pattern in rule.patterns],
+                "targets": [format_target(ref) for ref in rule.targets],
+                "transformations": [t.name.lower() for t in rule.transformations],
+                "score": rule.score,
+                "deny": rule.deny,
+                "tags": [text_of(tag) for tag in rule.tags],
+                "ignore_case": rule.ignore_case,
+            }
+            for rule in scan.rules
+        ],
+    }
