@@ -1,0 +1,5 @@
+"""`python -m ratelimitd`."""
+
+from ratelimitd.cli import main
+
+main()

@@ -1,0 +1,201 @@
+"""/metrics: the engine's native counters in the Prometheus format, read when scraped.
+
+Names follow the Prometheus conventions. Label values come from the policy, not from callers, and are bounded all the
+same: the first MAX_LIMITS limits keep their names for the life of the process, later ones are summed under "other".
+"""
+
+from __future__ import annotations
+
+import platform
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ratelimitd.admin.context import Context
+
+MAX_LIMITS = 1000
+OTHER = "other"
+
+# In the order of the enums in net/server.h.
+METHODS = ("envoy_check", "check", "check_batch", "health", "reflection", "unknown")
+ABUSE = ("protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled")
+GRPC_CODES = (
+    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+    "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+    "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+)  # fmt: skip
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"ratelimitd_{name}", text, value=value)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"ratelimitd_{name}", text, value=value)
+
+
+def _labelled(name: str, text: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
+    family = CounterMetricFamily(f"ratelimitd_{name}", text, labels=[label])
+    for key, value in values:
+        family.add_metric([key], value)
+    return family
+
+
+class Names:
+    """Bounds the limit label: a (domain, limit) seen among the first MAX_LIMITS keeps its name, so no series ever
+    goes backwards.
+    """
+
+    def __init__(self, maximum: int = MAX_LIMITS) -> None:
+        self._maximum = maximum
+        self._known: set[tuple[str, str]] = set()
+
+    def bound(self, domain: str, limit: str) -> tuple[str, str]:
+        if not limit or (domain, limit) in self._known:
+            return domain, limit
+        if len(self._known) < self._maximum:
+            self._known.add((domain, limit))
+            return domain, limit
+        return OTHER, OTHER
+
+
+class EngineCollector(Collector):
+    """One scrape is one Engine.stats()."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._names = Names()
+
+    def describe(self) -> Iterable[Metric]:
+        return []  # registering must not scrape
+
+    def collect(self) -> Iterator[Metric]:
+        stats = self._context.engine.stats()
+        yield from self._decisions(stats)
+        yield from self._server(stats["server"], stats["latency_bounds_us"])
+        yield from self._table(stats["table"])
+        yield from self._scan(stats["scan"])
+        yield from self._policy()
+        yield _counter("log_lost", "Decisions that the log's rate cap or a full ring left out.", stats["ring"]["lost"])
+        build = {"version": self._context.version, "python": platform.python_version()}
+        yield InfoMetricFamily("ratelimitd_build", "What is running.", value=build)
+
+    def _decisions(self, stats: dict[str, Any]) -> Iterator[Metric]:
+        sums: defaultdict[tuple[str, ...], int] = defaultdict(int)
+        for row in stats["decisions"]:
+            sums[*self._names.bound(row["domain"], row["limit"]), row["decision"], row["reason"] or "none"] += row[
+                "count"
+            ]
+        family = CounterMetricFamily(
+            "ratelimitd_decisions",
+            "Checks by what was decided, and by what.",
+            labels=["domain", "limit", "decision", "reason"],
+        )
+        for labels, count in sums.items():
+            family.add_metric(list(labels), count)
+        yield family
+        texts = {
+            "near": "Checks that left a limit with at most a fifth.",
+            "shadow_denied": "Denials of limits that are only watched.",
+        }
+        for column, name in (("shadow_denied", "shadow_denials"), ("near", "near_limit")):
+            yield self._by_limit(stats["limits"], column, name, texts[column])
+
+    def _by_limit(self, rows: list[dict[str, Any]], column: str, name: str, text: str) -> Metric:
+        sums: defaultdict[tuple[str, str], int] = defaultdict(int)
+        for row in rows:
+            sums[self._names.bound(row["domain"], row["limit"])] += row[column]
+        family = CounterMetricFamily(f"ratelimitd_{name}", text, labels=["domain", "limit"])
+        for labels, count in sums.items():
+            family.add_metric(list(labels), count)
+        return family
+
+    def _server(self, server: dict[str, Any], bounds_us: list[int]) -> Iterator[Metric]:
+        cumulative = list(accumulate(server["latency"]))
+        buckets = [(_seconds(bound), count) for bound, count in zip(bounds_us, cumulative, strict=False)]
+        yield HistogramMetricFamily(
+            "ratelimitd_check_duration_seconds",
+            "From a check's bytes read to its answer written.",
+            buckets=[*buckets, ("+Inf", cumulative[-1])],
+            sum_value=server["latency_sum_ns"] / 1e9,
+        )
+        yield _labelled("calls", "gRPC calls by method.", "method", zip(METHODS, server["calls"], strict=False))
+        errors = list(zip(GRPC_CODES, server["grpc_errors"], strict=False))[1:]
+        yield _labelled("grpc_errors", "Calls answered with an error.", "code", errors)
+        yield _labelled(
+            "abuse", "Connections or calls that were cut short.", "kind", zip(ABUSE, server["abuse"], strict=False)
+        )
+        yield _counter("shed", "Calls refused for our own overload.", server["shed"])
+        yield _counter(
+            "deadline_passed", "Calls whose deadline had passed when they were read.", server["deadline_passed"]
+        )
+        yield from self._connections(server)
+        traffic = (("read", server["bytes_read"]), ("written", server["bytes_written"]))
+        yield _labelled("bytes", "Bytes on the wire.", "direction", traffic)
+        yield _counter(
+            "turns", "Turns of the workers' loops; calls over turns is how well writes are batched.", server["turns"]
+        )
+
+    def _connections(self, server: dict[str, Any]) -> Iterator[Metric]:
+        yield _gauge("connections", "Open connections.", server["connections_accepted"] - server["connections_closed"])
+        for name, text in (("accepted", "taken"), ("closed", "ended"), ("refused", "closed at once, being too many")):
+            yield _counter(f"connections_{name}", f"Connections that were {text}.", server[f"connections_{name}"])
+
+    def _table(self, table: dict[str, Any]) -> Iterator[Metric]:
+        yield _gauge("keys", "Keys that are counted.", table["keys"])
+        yield _gauge("keys_max", "Keys that may be counted at once.", table["max_keys"])
+        yield _gauge("table_bytes", "Memory of the counters.", table["bytes"])
+        yield _counter("keys_inserted", "Keys that began to be counted.", table["inserted"])
+        yield _counter("keys_expired", "Keys forgotten after their window.", table["expired"])
+        yield _counter("evictions", "Keys forgotten for want of room.", table["evicted"])
+        yield _counter("sketched", "Checks counted in the shared sketch, as the table was full.", table["sketched"])
+
+    def _scan(self, scan: dict[str, Any]) -> Iterator[Metric]:
+        yield _counter("scan_requests", "Requests that were scanned.", scan["scans"])
+        yield _counter("scan_bytes", "Bytes that were scanned.", scan["bytes"])
+        yield _counter("scan_matches", "Rules that matched.", scan["matches"])
+        yield _counter("scan_errors", "Scans that failed.", scan["errors"])
+
+    def _policy(self) -> Iterator[Metric]:
+        reload = self._context.reload()
+        results = (("success", reload.successes), ("failure", reload.failures))
+        yield _labelled("reloads", "Loads of the policy, the first included.", "result", results)
+        yield _gauge(
+            "reload_success", "1 when the last load succeeded; 0: an older policy is in force.", float(reload.ok)
+        )
+        yield _gauge("reload_timestamp_seconds", "When the policy in force was loaded.", reload.loaded_at)
+        yield _gauge("policy_generation", "Policies published since start.", reload.generation)
+        yield InfoMetricFamily("ratelimitd_policy", "The policy in force.", value={"digest": reload.digest})
+
+
+def _seconds(microseconds: int) -> str:
+    """10 -> "1e-05": the shortest form that a scraper reads back as the same number."""
+    return repr(microseconds / 1e6)
+
+
+def routes(context: Context) -> list[Route]:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(EngineCollector(context))
+    ProcessCollector(registry=registry)
+
+    async def metrics(request: Request) -> Response:
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(await run_in_threadpool(encode, registry), headers={"content-type": media_type})
+
+    return [Route("/metrics", metrics)]

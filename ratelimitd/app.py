@@ -1,0 +1,204 @@
+"""Wires the process: settings, policy, engine, admin, reload, logs. Alone may import everything.
+
+Start: policy -> engine -> sockets -> workers -> ready. Stop (SIGTERM, SIGINT): NOT_SERVING -> drain_delay, in which
+callers go away by themselves -> GOAWAY -> connections end, or drain_seconds pass -> exit 0. A second signal stops at
+once. SIGHUP reloads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import time
+from collections.abc import Coroutine
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ratelimitd import __version__
+from ratelimitd import settings as process_settings
+from ratelimitd._engine import Engine
+from ratelimitd.admin import server as admin
+from ratelimitd.admin.context import Context
+from ratelimitd.errors import EngineError, SettingsError
+from ratelimitd.log import Logger, Pump, configure
+from ratelimitd.notify import notify
+from ratelimitd.policy import Policy, load_policy
+from ratelimitd.policy.changes import compare
+from ratelimitd.policy.explain import explain, explain_data
+from ratelimitd.policy.plan import Plan
+from ratelimitd.reload import Reloader
+from ratelimitd.settings import Settings
+from ratelimitd.summary import plural, summary
+from ratelimitd.top import Top
+
+DRAIN_POLL_SECONDS = 0.02
+
+
+def starter_policy() -> Path:
+    """The packaged policy that is served when none is named."""
+    return Path(str(files("ratelimitd") / "starter.yaml"))
+
+
+def serve(settings: Settings) -> int:
+    """Runs until a signal. Returns the exit code; raises RatelimitdError when it cannot start."""
+    log = configure(settings.log_level, settings.log_format)
+    for line in process_settings.misspelt():
+        log.warning(line)
+    return asyncio.run(Process(settings, log).run())
+
+
+class Process:
+    """One serving process, from start to exit."""
+
+    def __init__(self, settings: Settings, log: Logger) -> None:
+        self._settings = settings
+        self._log = log
+        self._workers = settings.workers or process_settings.usable_cpus()
+        self._stopping = asyncio.Event()
+        self._again = asyncio.Event()  # a second signal
+        self._serving = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._top = Top()
+        self._engine = Engine(
+            workers=self._workers,
+            max_keys=settings.max_keys,
+            sample=settings.log_sample,
+            denials_per_second=settings.log_denials,
+            server=process_settings.server_options(settings),
+        )
+        self._pump = Pump(self._engine, log, self._top)
+        path = Path(settings.policy) if settings.policy else starter_policy()
+        self._reloader = Reloader(path, load_policy, self._swap, compare, log)
+        self._admin: admin.Server | None = None
+
+    # The policy.
+
+    def _swap(self, plan: Plan) -> Any:
+        return self._engine.swap(plan, cache_dir=self._settings.cache_dir or None)
+
+    def _limits(self) -> dict[str, list[str]]:
+        return {d.name.decode(): [limit.name.decode() for limit in d.limits] for d in self._plan().domains}
+
+    def _plan(self) -> Plan:
+        return self._reloader.policy.plan if self._reloader.policy else Plan()
+
+    # Start.
+
+    async def run(self) -> int:
+        self._install_signals()
+        policy = self._reloader.first()
+        bound = [self._listen(address) for address in self._settings.listen]
+        listener, admin_address = self._bind_admin()
+        self._engine.set_descriptors((files("ratelimitd") / "_descriptors.binpb").read_bytes())
+        self._engine.start()
+        self._pump.start()
+        self._spawn("reload", self._reloader.run())
+        if listener is not None:
+            self._admin = admin.server(admin.build(self._context(), remote=self._settings.admin_allow_remote))
+            self._spawn("admin", self._admin.serve(sockets=[listener]))
+        self._set_serving(True)
+        notify(self._settings.notify_socket, "READY=1")
+        print(self._ready_line(policy, bound, admin_address), file=sys.stderr, flush=True)
+        await self._stopping.wait()
+        await self._drain()
+        return 0
+
+    def _listen(self, address: str) -> str:
+        try:
+            return self._engine.listen(address)
+        except EngineError as error:
+            raise EngineError(
+                f"cannot listen on {address}: {error} (choose another with --listen; port 0 takes a free one)"
+            ) from None
+
+    def _bind_admin(self) -> tuple[socket.socket | None, str]:
+        address = self._settings.admin
+        if address == "off":
+            return None, "off"
+        if not self._settings.admin_allow_remote and not admin.is_loopback(address):
+            hint = "it has no authentication; add --admin-allow-remote if that is meant"
+            raise SettingsError(f"--admin {address} is not loopback: {hint}")
+        try:
+            return admin.bind(address)
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"cannot listen on --admin {address}: {error} (choose another, or off)") from None
+
+    def _context(self) -> Context:
+        return Context(
+            engine=self._engine,
+            version=__version__,
+            serving=lambda: self._serving,
+            reload=lambda: self._reloader.state,
+            policy_data=lambda: explain_data(self._plan()),
+            policy_text=lambda: explain(self._plan()),
+            limits=self._limits,
+            top=self._top.report,
+        )
+
+    def _ready_line(self, policy: Policy, bound: list[str], admin_address: str) -> str:
+        doors = ", ".join([*(f"grpc {address}" for address in bound), f"admin {admin_address}"])
+        served = f"policy {self._reloader.path.name} ({summary(policy.plan)})"
+        return f"ratelimitd ready: {doors}, {served}, {plural(self._workers, 'worker')}"
+
+    # Signals and tasks.
+
+    def _install_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reloader.request)
+
+    def _stop(self) -> None:
+        (self._again if self._stopping.is_set() else self._stopping).set()
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """A task that is never meant to end by itself: when it does, say so and go on serving."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception:
+                self._log.exception("task failed; checks are still answered", task=name)
+
+        self._tasks.append(asyncio.create_task(guarded(), name=name))
+
+    # Stop.
+
+    def _set_serving(self, serving: bool) -> None:
+        self._serving = serving
+        self._engine.set_health(serving)
+
+    async def _drain(self) -> None:
+        began = time.monotonic()
+        self._log.info("draining", connections=self._engine.connections())
+        notify(self._settings.notify_socket, "STOPPING=1")
+        self._set_serving(False)
+        await self._pause(self._settings.drain_delay_seconds)
+        self._engine.drain()
+        deadline = time.monotonic() + self._settings.drain_seconds
+        while self._engine.connections() and time.monotonic() < deadline and not self._again.is_set():
+            await self._pause(DRAIN_POLL_SECONDS)
+        left = self._engine.connections()
+        await asyncio.to_thread(self._engine.stop)
+        await asyncio.to_thread(self._pump.stop)
+        await self._end_tasks()
+        self._log.info("stopped", cut_connections=left, seconds=round(time.monotonic() - began, 3))
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleeps, unless a second signal is in a hurry."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._again.wait(), seconds)
+
+    async def _end_tasks(self) -> None:
+        if self._admin is not None:
+            self._admin.should_exit = True
+            await asyncio.wait([t for t in self._tasks if t.get_name() == "admin"], timeout=2)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._settings.admin.startswith("unix:"):
+            Path(self._settings.admin.removeprefix("unix:")).unlink(missing_ok=True)

@@ -1,0 +1,60 @@
+"""`ratelimitd check`: every diagnostic of every file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ratelimitd.commands.output import console, print_diagnostics, print_json
+from ratelimitd.errors import Diagnostic, EngineError, PolicyError
+from ratelimitd.policy import load_policy
+from ratelimitd.policy.plan import Plan
+from ratelimitd.policy.render import as_data
+from ratelimitd.summary import summary
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one path. `plan` is None when it cannot be served."""
+
+    path: Path
+    plan: Plan | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def examine(path: Path) -> Finding:
+    """Loads, compiles, and lets the engine build it too: what passes here starts."""
+    try:
+        policy = load_policy(path)
+    except PolicyError as error:
+        return Finding(path, None, tuple(error.diagnostics))
+    from ratelimitd import trial
+
+    try:
+        trial.engine(policy.plan)
+    except EngineError as error:
+        return Finding(path, None, (*policy.warnings, Diagnostic("E001", f"the engine refuses this policy: {error}")))
+    return Finding(path, policy.plan, policy.warnings)
+
+
+def run(paths: list[Path], *, as_json: bool) -> int:
+    findings = [examine(path) for path in paths]
+    bad = any(f.plan is None for f in findings)
+    if as_json:
+        print_json({"ok": not bad, "policies": [_finding_json(f) for f in findings]})
+        return int(bad)
+    out = console()
+    for finding in findings:
+        print_diagnostics(finding.diagnostics)
+        if finding.plan is not None:
+            out.print(f"[green]ok[/]  {finding.path}  [dim]{summary(finding.plan)}[/]")
+    return int(bad)
+
+
+def _finding_json(finding: Finding) -> dict[str, object]:
+    return {
+        "path": str(finding.path),
+        "ok": finding.plan is not None,
+        "digest": finding.plan.digest if finding.plan else None,
+        "diagnostics": as_data(finding.diagnostics),
+    }

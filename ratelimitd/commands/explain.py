@@ -1,0 +1,193 @@
+"""`ratelimitd explain`: the compiled policy, or what applies to one request and why the rest does not.
+
+Why is told by the plain evaluator, the verdict by the engine itself, on an engine that has counted nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ratelimitd.commands.output import console, print_json, table
+from ratelimitd.policy import load_policy
+from ratelimitd.policy.cases import EPOCH_NS
+from ratelimitd.policy.evaluate import evaluate, find_override, key_text
+from ratelimitd.policy.explain import explain, explain_data, override_words, rate_words, text_of
+from ratelimitd.policy.plan import AddressList, Domain, Limit, Plan
+from ratelimitd.policy.request import Request, from_mapping
+from ratelimitd.policy.values import client_address, client_text, contains
+
+MAX_REQUEST_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One list, limit or scan route: does it apply, what it is, and why it does not apply."""
+
+    name: str
+    applies: bool
+    what: str
+    because: str = ""
+    key: str | None = None
+
+
+def run(path: Path, request: str | None, *, as_json: bool) -> int:
+    plan = load_policy(path).plan
+    if request is not None:
+        return _run_request(plan, read_request(request), as_json=as_json)
+    if as_json:
+        print_json(explain_data(plan))
+    else:
+        console().print(explain(plan), end="", markup=False)
+    return 0
+
+
+def read_request(source: str) -> Request:
+    """Raises typer.BadParameter (exit 2)."""
+    try:
+        if source == "-":
+            data = sys.stdin.buffer.read(MAX_REQUEST_BYTES + 1)
+        else:
+            with open(source, "rb") as stream:
+                data = stream.read(MAX_REQUEST_BYTES + 1)
+        if len(data) > MAX_REQUEST_BYTES:
+            raise ValueError(f"more than {MAX_REQUEST_BYTES >> 20} MiB")
+        return from_mapping(orjson.loads(data))
+    except OSError as error:
+        raise typer.BadParameter(f"--request {source}: {error.strerror}") from None
+    except ValueError as error:
+        raise typer.BadParameter(f"--request {source}: {error}") from None
+
+
+def find_domain(plan: Plan, name: bytes) -> Domain:
+    """Which domain decides. Raises typer.BadParameter when none would."""
+    found = next((d for d in plan.domains if d.name == name), None)
+    if found is None and not name and plan.default_domain:
+        found = plan.domains[0]
+    if found is None:
+        known = ", ".join(text_of(d.name) for d in plan.domains)
+        raise typer.BadParameter(f"the request's domain {text_of(name)!r} has no policy; there are: {known}")
+    return found
+
+
+def list_line(item: AddressList, request: Request, domain: Domain) -> Line:
+    action = item.action.name.lower()
+    address = client_address(request, domain.client)
+    if address is None or not any(contains(cidr, address) for cidr in item.cidrs):
+        return Line(text_of(item.name), False, action, "the client is in none of its networks")
+    holds, why = evaluate(item.match, request, domain.client)
+    return Line(text_of(item.name), holds, action, why or "")
+
+
+def limit_line(limit: Limit, request: Request, domain: Domain) -> Line:
+    name, what = text_of(limit.name), rate_words(limit.rate, limit.algorithm)
+    holds, why = evaluate(limit.match, request, domain.client)
+    if not holds:
+        return Line(name, False, what, why or "")
+    key = key_text(limit, request, domain.client)
+    if key is None:
+        return Line(name, False, what, "a part of its key is missing")
+    index = find_override(limit.overrides, key, client_address(request, domain.client))
+    if index is not None:
+        what = f"{override_words(limit.overrides[index], limit.algorithm)} (override)"
+    return Line(name, True, f"{what}{', shadow' if limit.shadow else ''}", key=text_of(key) if limit.key else None)
+
+
+def scan_lines(request: Request, domain: Domain) -> tuple[str, list[Line]]:
+    """The mode that the scan has for this request, and the routes up to the one that said so."""
+    lines: list[Line] = []
+    for number, route in enumerate(domain.scan.routes, 1):
+        mode = route.mode.name.lower()
+        holds, why = evaluate(route.match, request, domain.client)
+        lines.append(Line(f"route {number}", holds, mode, why or ""))
+        if holds:
+            return mode, lines
+    return domain.scan.mode.name.lower(), lines
+
+
+def decide(plan: Plan, request: Request) -> dict[str, Any]:
+    """The engine's verdict."""
+    from ratelimitd import trial
+
+    fields = {name: value for name, value in asdict(request).items() if value is not None}
+    return dict(trial.checker(plan)({**fields, "explain": True}, EPOCH_NS))
+
+
+def _run_request(plan: Plan, request: Request, *, as_json: bool) -> int:
+    domain = find_domain(plan, request.domain)
+    lists = [list_line(item, request, domain) for item in domain.lists]
+    limits = [limit_line(limit, request, domain) for limit in domain.limits]
+    mode, routes = scan_lines(request, domain)
+    verdict = decide(plan, request)
+    client = client_text(request, domain.client)
+    if as_json:
+        print_json(
+            {
+                "domain": domain.name,
+                "client": client,
+                "lists": [_line_json(line) for line in lists],
+                "limits": [_line_json(line) for line in limits],
+                "scan": {
+                    "mode": mode,
+                    "rules": len(domain.scan.rules),
+                    "routes": [_line_json(line) for line in routes],
+                },
+                "verdict": verdict,
+            }
+        )
+        return 0
+    out = console()
+    who = text_of(client) if client else "unknown"
+    out.print(Text(f"{text_of(request.method)} {text_of(request.path)}", "bold"), end="  ")
+    out.print(f"client {who}  domain {text_of(domain.name)}", style="dim", markup=False)
+    _print_lines(out, "lists", lists)
+    _print_lines(out, "limits", limits)
+    _print_lines(out, f"scan: {mode}, {len(domain.scan.rules)} rules", routes)
+    _print_verdict(out, verdict)
+    return 0
+
+
+def _line_json(line: Line) -> dict[str, Any]:
+    return {name: value for name, value in asdict(line).items() if value not in (None, "")}
+
+
+def _print_lines(out: Console, title: str, lines: list[Line]) -> None:
+    if not lines:
+        return
+    out.print(Text(f"\n{title}", "bold"))
+    rows = table("", "", "")
+    rows.show_header = False
+    for line in lines:
+        mark = Text("  applies", "green") if line.applies else Text("  no", "dim")
+        detail = Text(line.what)
+        if line.applies and line.key is not None:
+            detail.append(f"  key {line.key or 'empty'}", "cyan")
+        if not line.applies:
+            detail = Text(line.because, "dim")
+        rows.add_row(mark, Text(line.name), detail)
+    out.print(rows)
+
+
+def _print_verdict(out: Console, verdict: dict[str, Any]) -> None:
+    allowed = verdict["decision"] == "allow"
+    line = Text.assemble(
+        "\nverdict  ", (f"{verdict['decision'].upper()} {verdict['status']}", f"bold {_colour(allowed)}")
+    )
+    if verdict.get("reason"):
+        line.append(f"  {verdict['reason']} {verdict.get('decided_by', '')}".rstrip())
+    for match in verdict.get("matches", ()):
+        line.append(f"\n         rule {match['id']} on {match['target']}, score {match['score']}")
+    if verdict.get("shadow_denied"):
+        line.append("\n         denied, were everything enforced", "yellow")
+    out.print(line)
+
+
+def _colour(allowed: bool) -> str:
+    return "green" if allowed else "red"

@@ -1,0 +1,150 @@
+"""Logs: one JSON object (or console line) per event on stderr, and the pump that makes such lines of engine events.
+
+Denials are rate-capped and allows sampled where they are decided, so a line's `weight` says how many decisions it
+stands for.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+import orjson
+import structlog
+
+from ratelimitd.top import Key, Top
+
+if TYPE_CHECKING:
+    from ratelimitd._engine import Event
+
+Logger = structlog.typing.FilteringBoundLogger
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class _Bridge(logging.Handler):
+    """What libraries say through the standard library, in our format."""
+
+    def __init__(self, log: Logger) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info or None)
+
+
+def _stamp(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {"time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), **event}
+
+
+def _json(logger: Any, method: str, event: structlog.typing.EventDict) -> str:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def configure(level: str, form: str, stream: TextIO | None = None) -> Logger:
+    """The process's logger. `form`: "json", "console" or "auto" (console on a terminal)."""
+    stream = stream or sys.stderr
+    console = form == "console" or (form == "auto" and stream.isatty())
+    render: Any = structlog.dev.ConsoleRenderer(colors=stream.isatty(), timestamp_key="time") if console else _json
+    processors = [structlog.processors.add_log_level, _stamp, structlog.processors.format_exc_info, render]
+    if console:  # its renderer prints tracebacks itself
+        processors.remove(structlog.processors.format_exc_info)
+    log: Logger = structlog.wrap_logger(
+        structlog.WriteLogger(stream),
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+    )
+    logging.basicConfig(handlers=[_Bridge(log)], level=logging.WARNING, force=True)
+    return log
+
+
+class EventSource(Protocol):
+    """What the pump needs of the engine."""
+
+    def events(self, limit: int = ...) -> list[Event]: ...
+    def stats(self) -> dict[str, Any]: ...
+
+
+def decision_fields(event: Event) -> dict[str, Any]:
+    """The fields of one decision line; those that say nothing are left out."""
+    fields: dict[str, Any] = {
+        "decided_at": datetime.fromtimestamp(event["time_ns"] / 1e9, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z"),
+        "domain": event["domain"],
+        "decision": event["decision"],
+        "status": event["status"],
+        "weight": event["weight"],
+    }
+    optional = ("reason", "limit", "key", "client", "method", "path", "score", "rules", "reference", "shadow")
+    return fields | {name: event[name] for name in optional if event[name]}  # type: ignore[literal-required]
+
+
+class Pump:
+    """A thread that empties the event ring every `interval` seconds into the log and into `top`.
+
+    A thread and not a task: when stderr is not read (a stuck log driver), this thread waits and the ring overwrites
+    its oldest events, but admin, reload and signals go on.
+    """
+
+    BATCH = 1024
+
+    def __init__(self, engine: EventSource, log: Logger, top: Top, interval: float = 0.1) -> None:
+        self._engine = engine
+        self._log = log
+        self._top = top
+        self._interval = interval
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log-pump", daemon=True)
+        self._lost = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float = 2.0) -> None:
+        """Logs what is left, then returns; gives up after `timeout` seconds."""
+        self._stop.set()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        ticks = 0
+        while not self._stop.wait(self._interval):
+            self._guarded_drain(lost=ticks % 10 == 0)
+            ticks += 1
+        self._guarded_drain(lost=True)
+
+    def _guarded_drain(self, *, lost: bool) -> None:
+        try:
+            self.drain()
+            if lost:
+                self._report_lost()
+        except Exception:  # the pump must outlive one bad event
+            self._log.exception("log pump failed")
+
+    def drain(self) -> int:
+        """Takes events until the ring is empty; returns how many."""
+        taken = 0
+        while True:
+            events = self._engine.events(self.BATCH)
+            for event in events:
+                self._take(event)
+            taken += len(events)
+            if len(events) < self.BATCH or self._stop.is_set():
+                return taken
+
+    def _take(self, event: Event) -> None:
+        denied = event["decision"] == "deny"
+        if event["limit"]:
+            self._top.add(Key(event["domain"], event["limit"], event["key"]), event["weight"], denied=denied)
+        self._log.info("decision", **decision_fields(event))
+
+    def _report_lost(self) -> None:
+        lost = self._engine.stats()["ring"]["lost"]
+        if lost > self._lost:
+            self._log.warning(
+                "decisions not logged: the log's rate cap or its ring was full", lost=lost - self._lost, lost_total=lost
+            )
+        self._lost = lost

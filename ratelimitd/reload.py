@@ -1,0 +1,198 @@
+"""Reload: watch, load, compile, swap. The last good policy stays in force whatever happens here.
+
+Two eyes, as either alone is blind to something: the file system's notices of the parent directory (a file that is
+replaced has no watch of its own, and Kubernetes swaps a `..data` symlink beside it), and a digest of the contents
+every half second (network file systems send no notices). Only a change of contents loads anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ratelimitd.errors import Diagnostic, EngineError, PolicyError
+from ratelimitd.log import Logger
+from ratelimitd.policy import Policy
+from ratelimitd.policy.changes import Change
+from ratelimitd.policy.load import policy_files
+from ratelimitd.policy.plan import Plan
+
+if TYPE_CHECKING:
+    from ratelimitd._engine import SwapReport
+
+POLL_SECONDS = 0.5
+SETTLE_SECONDS = 0.05  # contents that still change are not read yet
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadState:
+    """What admin and metrics show of the policy in force and of the last attempt. Times are Unix seconds."""
+
+    source: str
+    digest: str = ""
+    generation: int = 0
+    loaded_at: float = 0.0
+    attempted_at: float = 0.0
+    ok: bool = True  # the last attempt
+    diagnostics: tuple[Diagnostic, ...] = ()  # of the last attempt
+    successes: int = 0
+    failures: int = 0
+    changes: tuple[str, ...] = field(default=())  # what the last good reload changed
+
+
+def fingerprint(path: Path) -> str:
+    """A digest of names and contents; what cannot be read has one too, so that its loss is seen as a change."""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        for file in policy_files(path):
+            digest.update(f"\0{file.name}\0".encode())
+            digest.update(file.read_bytes())
+    except (OSError, PolicyError) as error:
+        digest.update(f"\0{error}".encode())
+    return digest.hexdigest()
+
+
+def told(changes: list[Change]) -> tuple[str, ...]:
+    """In words, without what merely stayed."""
+    return tuple(str(change) for change in changes if change.kind != "kept")
+
+
+class Reloader:
+    """Owns which policy is in force. `load` and `swap` run in a thread; both may take seconds."""
+
+    def __init__(
+        self,
+        path: Path,
+        load: Callable[[Path], Policy],
+        swap: Callable[[Plan], SwapReport],
+        compare: Callable[[Plan, Plan], list[Change]],
+        log: Logger,
+    ) -> None:
+        self.path = path
+        self.state = ReloadState(source=str(path))
+        self.policy: Policy | None = None
+        self._load = load
+        self._swap = swap
+        self._compare = compare
+        self._log = log
+        self._seen = ""
+        self._wake = asyncio.Event()
+        self._forced = False
+
+    def first(self) -> Policy:
+        """Loads at start. Raises PolicyError or EngineError: without a policy there is nothing to serve."""
+        self._seen = fingerprint(self.path)
+        policy = self._load(self.path)
+        self._accept(policy, self._swap(policy.plan), [])
+        return policy
+
+    def request(self) -> None:
+        """Reload now, changed or not (SIGHUP)."""
+        self._forced = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        watching = asyncio.create_task(self._watch())
+        try:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+                self._wake.clear()
+                await self._look()
+        finally:
+            watching.cancel()
+
+    async def _watch(self) -> None:
+        """Wakes `run` on file system notices. When they cannot be had, polling has to do."""
+        import watchfiles
+
+        directory = self.path if self.path.is_dir() else self.path.parent
+        try:
+            async for _ in watchfiles.awatch(directory, watch_filter=None, recursive=False, debounce=50, step=20):
+                self._wake.set()
+        except (OSError, RuntimeError) as error:
+            self._log.warning(
+                "cannot watch the policy's directory; polling only", directory=str(directory), error=str(error)
+            )
+
+    async def _look(self) -> None:
+        forced, self._forced = self._forced, False
+        now = await asyncio.to_thread(fingerprint, self.path)
+        if now == self._seen and not forced:
+            return
+        self._seen = await self._settled(now)
+        await self.attempt()
+
+    async def _settled(self, before: str) -> str:
+        """The fingerprint once it stands still: an editor may be in the middle of a write. Waits half a second at
+        most.
+        """
+        for _ in range(10):
+            await asyncio.sleep(SETTLE_SECONDS)
+            now = await asyncio.to_thread(fingerprint, self.path)
+            if now == before:
+                break
+            before = now
+        return before
+
+    async def attempt(self) -> bool:
+        """Load, compile, swap; on any error the last good policy stays and the log says why."""
+        began = time.monotonic()
+        before = self.policy
+        try:
+            policy = await asyncio.to_thread(self._load, self.path)
+            report = await asyncio.to_thread(self._swap, policy.plan)
+        except PolicyError as error:
+            self._reject(tuple(error.diagnostics))
+        except EngineError as error:
+            self._reject((Diagnostic("E001", str(error)),))
+        except Exception as error:  # a bug of ours must not end the watch
+            self._log.exception("reload failed unexpectedly")
+            self._reject((Diagnostic("E002", f"internal error: {error!r}"),))
+        else:
+            changes = self._compare(before.plan, policy.plan) if before else []
+            self._accept(policy, report, changes)
+            self._log.info(
+                "policy reloaded",
+                digest=policy.plan.digest,
+                generation=report["generation"],
+                changes=told(changes),
+                counters_reset=[f"{c.domain}/{c.limit}" for c in changes if c.kind == "reset"],
+                counters_kept=len(report["kept"]),
+                compile_ms=round(report["compile_ms"], 1),
+                total_ms=round((time.monotonic() - began) * 1000, 1),
+            )
+            return True
+        return False
+
+    def _accept(self, policy: Policy, report: SwapReport, changes: list[Change]) -> None:
+        now = time.time()
+        self.policy = policy
+        self.state = replace(
+            self.state,
+            digest=policy.plan.digest,
+            generation=report["generation"],
+            loaded_at=now,
+            attempted_at=now,
+            ok=True,
+            diagnostics=policy.warnings,
+            successes=self.state.successes + 1,
+            changes=told(changes),
+        )
+        for warning in policy.warnings:
+            self._log.warning("policy warning", code=warning.code, diagnostic=str(warning))
+
+    def _reject(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        self.state = replace(
+            self.state, attempted_at=time.time(), ok=False, diagnostics=diagnostics, failures=self.state.failures + 1
+        )
+        for diagnostic in diagnostics:
+            self._log.error("policy refused", code=diagnostic.code, diagnostic=str(diagnostic))
+        self._log.error("reload failed: the last good policy stays", digest=self.state.digest, errors=len(diagnostics))

@@ -1,0 +1,208 @@
+"""Process settings: frozen, and the only place that reads the environment.
+
+Each setting is a flag of `ratelimitd serve` and a variable: `--max-keys` is RATELIMITD_MAX_KEYS. The flag wins over
+the variable, the variable over the default. Lists are comma-separated in a variable. Kubernetes puts RATELIMITD_PORT
+and RATELIMITD_SERVICE_* into pods beside a Service called ratelimitd, so no setting may have such a name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+from ratelimitd.errors import SettingsError
+
+PREFIX = "RATELIMITD_"
+MAX_WORKERS = 64  # RL_MAX_WORKERS in net/server.h
+
+_SERVE = "What is served"
+_LOGS = "Logs"
+_LIFE = "Start and stop"
+_BOUNDS = "Bounds on callers"
+
+
+def _setting(
+    default: Any,
+    help: str,
+    panel: str,
+    *,
+    metavar: str | None = None,
+    low: float = 0,
+    high: float = 2**32 - 1,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    return field(
+        default=default,
+        metadata={
+            "help": help,
+            "panel": panel,
+            "metavar": metavar,
+            "low": low,
+            "high": high,
+            "choices": choices,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `serve` runs with. Seconds are floats; sizes are bytes."""
+
+    policy: str = _setting(
+        "", "A policy file, or a directory with one domain per file. Unset: the starter policy.", _SERVE, metavar="PATH"
+    )
+    listen: tuple[str, ...] = _setting(
+        ("127.0.0.1:8081",),
+        "Where gRPC is served: HOST:PORT or unix:PATH. Repeatable; port 0 takes a free one.",
+        _SERVE,
+        metavar="ADDRESS",
+    )
+    admin: str = _setting(
+        "127.0.0.1:6070", "Metrics, health and state over HTTP: HOST:PORT, unix:PATH or off.", _SERVE, metavar="ADDRESS"
+    )
+    admin_allow_remote: bool = _setting(
+        False, "Let the admin address be other than loopback. It has no authentication.", _SERVE
+    )
+    workers: int = _setting(0, "Threads that answer. 0: one per CPU this process may use.", _SERVE, high=MAX_WORKERS)
+    max_keys: int = _setting(1_000_000, "Keys counted at once, a hard cap; about 64 bytes each.", _SERVE, low=1024)
+    cache_dir: str = _setting("", "Keeps compiled pattern databases, for a quicker start.", _SERVE, metavar="DIR")
+
+    log_level: str = _setting(
+        "info", "The least severe line that is logged.", _LOGS, choices=("debug", "info", "warning", "error")
+    )
+    log_format: str = _setting(
+        "auto", "auto: console on a terminal, JSON elsewhere.", _LOGS, choices=("auto", "json", "console")
+    )
+    log_sample: int = _setting(128, "One in N allowed checks is logged and seen by /top. 0: none.", _LOGS)
+    log_denials: int = _setting(1000, "Denials logged per second and worker, at most; the others are counted.", _LOGS)
+
+    drain_delay_seconds: float = _setting(
+        0.0, "On SIGTERM: first say NOT_SERVING this long, so that callers leave by themselves.", _LIFE, high=3600
+    )
+    drain_seconds: float = _setting(
+        30.0, "On SIGTERM: then wait this long for connections to finish.", _LIFE, high=3600
+    )
+
+    max_connections: int = _setting(16_384, "Open connections; more are closed at once.", _BOUNDS, low=1)
+    max_streams: int = _setting(256, "Concurrent calls of one connection.", _BOUNDS, low=1)
+    max_message: int = _setting(4 << 20, "Bytes of one message, after decompression.", _BOUNDS, low=1024)
+    max_header_list: int = _setting(64 << 10, "Bytes of the headers of one call.", _BOUNDS, low=1024)
+    max_batch: int = _setting(100, "Requests in one CheckBatch.", _BOUNDS, low=1)
+    max_output: int = _setting(
+        1 << 20, "Bytes waiting for a slow reader before we stop reading from it.", _BOUNDS, low=1024
+    )
+    idle_timeout_seconds: float = _setting(0.0, "Closes a connection without a call after this. 0: never.", _BOUNDS)
+    stall_timeout_seconds: float = _setting(
+        10.0, "Closes a connection with a half-sent message or an unread answer.", _BOUNDS
+    )
+    max_connection_age_seconds: float = _setting(
+        0.0, "Asks a connection to reconnect at this age, give or take 10 %. 0: never.", _BOUNDS
+    )
+    connection_age_grace_seconds: float = _setting(30.0, "How long its calls may then take.", _BOUNDS)
+
+    # Not a flag: systemd sets it.
+    notify_socket: str = field(default="", metadata={"variable": "NOTIFY_SOCKET"})
+
+
+def flags() -> list[Field[Any]]:
+    """The settings that are flags, in the order of --help."""
+    return [f for f in fields(Settings) if "panel" in f.metadata]
+
+
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _parse(f: Field[Any], text: str) -> Any:
+    kind: type = type(f.default)
+    if kind is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if kind is bool:
+        lowered = text.strip().lower()
+        if lowered in ("1", "true", "yes", "on"):
+            return True
+        if lowered in ("0", "false", "no", "off", ""):
+            return False
+        raise ValueError("use true or false")
+    if kind is int:
+        return int(text)
+    if kind is float:
+        return float(text)
+    return text.strip()
+
+
+def _validate(f: Field[Any], value: Any) -> None:
+    """Raises ValueError with what would be accepted."""
+    low, high = f.metadata["low"], f.metadata["high"]
+    if isinstance(value, int | float) and not isinstance(value, bool) and not low <= value <= high:
+        raise ValueError(f"must be from {low} to {high}")
+    choices = f.metadata["choices"]
+    if choices and value not in choices:
+        close = difflib.get_close_matches(str(value), choices, 1)
+        raise ValueError("must be " + ", ".join(choices) + (f" (did you mean {close[0]}?)" if close else ""))
+    if isinstance(value, tuple) and not value:
+        raise ValueError("needs at least one value")
+
+
+def resolve(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
+    """Flags (None: not given) over the environment over the defaults. Raises SettingsError with every fault."""
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for f in flags():
+        value, source = given.get(f.name), flag(f.name)
+        try:
+            if value is None and variable(f.name) in environ:
+                source = variable(f.name)
+                value = _parse(f, environ[source])
+            if value is None:
+                continue
+            _validate(f, value)
+        except ValueError as error:
+            text = environ.get(source, value)
+            faults.append(f"{source}={text!r}: {error}")
+            continue
+        values[f.name] = value
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return Settings(**values, notify_socket=environ.get("NOTIFY_SOCKET", ""))
+
+
+def misspelt(environ: Mapping[str, str] | None = None) -> list[str]:
+    """One line for each RATELIMITD_* variable that no setting reads but that looks like one that is read."""
+    environ = os.environ if environ is None else environ
+    known = [variable(f.name) for f in flags()]
+    lines = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, 1, cutoff=0.85)
+            if close:
+                lines.append(f"{name} is not a setting: did you mean {close[0]}?")
+    return lines
+
+
+def usable_cpus() -> int:
+    return max(1, min(MAX_WORKERS, len(os.sched_getaffinity(0))))
+
+
+def server_options(settings: Settings) -> dict[str, int]:
+    """The fields of rl_server_options (net/server.h) that a caller may set."""
+    return {
+        "max_connections": settings.max_connections,
+        "max_streams": settings.max_streams,
+        "max_message": settings.max_message,
+        "max_header_list": settings.max_header_list,
+        "max_batch": settings.max_batch,
+        "max_output": settings.max_output,
+        "idle_timeout_ms": round(settings.idle_timeout_seconds * 1000),
+        "stall_timeout_ms": round(settings.stall_timeout_seconds * 1000),
+        "max_connection_age_ms": round(settings.max_connection_age_seconds * 1000),
+        "max_connection_age_grace_ms": round(settings.connection_age_grace_seconds * 1000),
+    }

@@ -1,0 +1,33 @@
+"""The engine without a server: decides in process, on any clock. For `test`, `explain --request` and `check`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+
+from ratelimitd._engine import Engine
+from ratelimitd.policy.cases import Checker
+from ratelimitd.policy.plan import Plan
+
+MAX_KEYS = 1 << 16
+HASH_KEY = bytes(range(16))  # fixed: the same run, the same result
+
+
+def engine(plan: Plan, cache_dir: str | None = None) -> Engine:
+    """An engine that has counted nothing. Raises EngineError when it cannot build the plan."""
+    made = Engine(workers=1, max_keys=MAX_KEYS, hash_key=HASH_KEY, sample=0, denials_per_second=0)
+    made.swap(plan, cache_dir=cache_dir)
+    return made
+
+
+def checker(plan: Plan, cache_dir: str | None = None) -> Checker:
+    made = engine(plan, cache_dir)
+    return lambda request, now_ns: made.check(request, now_ns=now_ns)
+
+
+@contextmanager
+def checkers(plan: Plan) -> Iterator[Callable[[], Checker]]:
+    """Makes fresh checkers of one plan, whose pattern databases are compiled once."""
+    with TemporaryDirectory(prefix="ratelimitd-") as cache:
+        yield lambda: checker(plan, cache)

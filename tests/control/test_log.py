@@ -1,0 +1,139 @@
+"""Logs: each line is one JSON object; the pump turns events into lines, feeds the hot keys, says what was left out."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import time
+from typing import Any
+
+import pytest
+
+from ratelimitd.log import Pump, configure, decision_fields
+from ratelimitd.top import Top
+
+
+def event(**changed: Any) -> Any:
+    return {
+        "time_ns": 1_700_000_000_123_000_000,
+        "domain": "shop",
+        "decision": "deny",
+        "reason": "over_limit",
+        "shadow": False,
+        "limit": "login",
+        "key": "203.0.113.7",
+        "client": "203.0.113.7",
+        "method": "POST",
+        "path": '/login?x="\n\x1b[31m',
+        "status": 429,
+        "score": 0,
+        "rules": [],
+        "reference": "00ff",
+        "weight": 1,
+        **changed,
+    }
+
+
+class Ring:
+    """An engine's event ring."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Any] = []
+        self.lost = 0
+
+    def events(self, limit: int = 1024) -> list[Any]:
+        taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
+        return taken
+
+    def stats(self) -> dict[str, Any]:
+        return {"ring": {"lost": self.lost}}
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_is_one_json_object_whatever_a_caller_sends() -> None:
+    stream = io.StringIO()
+    log = configure("info", "json", stream)
+    log.info("decision", **decision_fields(event()))
+    (line,) = lines(stream)
+    assert line["event"] == "decision"
+    assert line["path"] == '/login?x="\n\x1b[31m'
+    assert line["decided_at"] == "2023-11-14T22:13:20.123Z"
+    assert (line["decision"], line["reason"], line["limit"], line["status"], line["weight"]) == (
+        "deny", "over_limit", "login", 429, 1,
+    )  # fmt: skip
+    assert not {"score", "rules", "shadow"} & line.keys()  # they say nothing here
+
+
+def test_levels_and_exceptions() -> None:
+    stream = io.StringIO()
+    log = configure("warning", "json", stream)
+    log.info("unseen")
+    try:
+        raise ValueError("why")
+    except ValueError:
+        log.exception("seen")
+    (line,) = lines(stream)
+    assert line["level"] == "error"
+    assert "ValueError: why" in line["exception"]
+
+
+def test_libraries_speak_in_our_format() -> None:
+    stream = io.StringIO()
+    configure("info", "json", stream)
+    logging.getLogger("uvicorn.error").warning("odd %s", "request")
+    logging.getLogger("uvicorn.error").info("chatter")
+    (line,) = lines(stream)
+    assert (line["event"], line["logger"], line["level"]) == ("odd request", "uvicorn.error", "warning")
+
+
+def test_console_lines_have_no_colours_off_a_terminal() -> None:
+    stream = io.StringIO()
+    configure("info", "console", stream).info("policy reloaded", generation=2)
+    assert "policy reloaded" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_the_pump_empties_the_ring_and_feeds_the_hot_keys() -> None:
+    ring, stream, top = Ring(), io.StringIO(), Top()
+    pump = Pump(ring, configure("info", "json", stream), top)
+    ring.waiting = [event()] * 2000 + [
+        event(decision="allow", reason="", weight=128, limit="per-ip", key="198.51.100.1")
+    ]
+    assert pump.drain() == 2001
+    assert len(lines(stream)) == 2001
+    hottest, denied = top.report(10)["hottest"], top.report(10)["denied"]
+    assert [(row["key"], row["hits"]) for row in hottest] == [("203.0.113.7", 2000), ("198.51.100.1", 128)]  # type: ignore[attr-defined]
+    assert [row["key"] for row in denied] == ["203.0.113.7"]  # type: ignore[attr-defined]
+
+
+def test_the_pump_runs_by_itself_and_says_what_was_lost() -> None:
+    ring, stream = Ring(), io.StringIO()
+    pump = Pump(ring, configure("info", "json", stream), Top(), interval=0.01)
+    pump.start()
+    ring.waiting = [event()]
+    ring.lost = 5
+    deadline = time.monotonic() + 2
+    while "lost" not in stream.getvalue() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    ring.waiting = [event(decision="allow")]
+    pump.stop()
+    written = lines(stream)
+    assert [line["lost"] for line in written if "lost" in line] == [5]
+    assert [line["decision"] for line in written if "decision" in line] == ["deny", "allow"]  # the last at stop
+
+
+def test_the_pump_outlives_a_bad_event(capsys: pytest.CaptureFixture[str]) -> None:
+    ring, stream = Ring(), io.StringIO()
+    pump = Pump(ring, configure("info", "json", stream), Top(), interval=0.01)
+    ring.waiting = [{"odd": 1}]
+    pump.start()
+    deadline = time.monotonic() + 2
+    while "log pump failed" not in stream.getvalue() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    ring.waiting = [event()]
+    pump.stop()
+    assert lines(stream)[-1]["decision"] == "deny"

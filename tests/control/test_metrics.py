@@ -1,0 +1,178 @@
+"""Metrics: what a scraper reads is what the engine counted, under bounded labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from ratelimitd.admin.context import Context
+from ratelimitd.admin.metrics import ABUSE, GRPC_CODES, METHODS, OTHER, EngineCollector, Names
+from ratelimitd.reload import ReloadState
+
+BOUNDS = [10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000]
+
+
+class Counted:
+    """An engine that has counted."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = [
+            {"domain": "shop", "limit": "login", "decision": "deny", "reason": "over_limit", "count": 3},
+            {"domain": "shop", "limit": "", "decision": "allow", "reason": "", "count": 40},
+        ]
+
+    def stats(self) -> dict[str, Any]:
+        return {
+            "server": {
+                "connections_accepted": 9,
+                "connections_closed": 2,
+                "connections_refused": 1,
+                "connections_by_worker": [3, 4],
+                "bytes_read": 1,
+                "bytes_written": 2,
+                "turns": 3,
+                "calls": list(range(1, 7)),
+                "grpc_errors": [0] * 8 + [5] + [0] * 8,
+                "shed": 4,
+                "deadline_passed": 0,
+                "abuse": list(range(7)),
+                "latency": [5, 3] + [0] * 14 + [1],
+                "latency_sum_ns": 2_500_000_000,
+            },
+            "latency_bounds_us": BOUNDS,
+            "decisions": self.rows,
+            "limits": [{"domain": "shop", "limit": "login", "near": 7, "shadow_denied": 8}],
+            "scan": {"scans": 1, "bytes": 2, "matches": 3, "errors": 4},
+            "table": {
+                "keys": 5,
+                "max_keys": 100,
+                "inserted": 9,
+                "evicted": 1,
+                "expired": 3,
+                "sketched": 2,
+                "bytes": 6400,
+            },
+            "ring": {"lost": 6},
+            "generation": 1,
+        }
+
+
+def registry(engine: Any) -> CollectorRegistry:
+    state = ReloadState("shop.yaml", digest="abc", generation=2, loaded_at=10.0, ok=False, successes=2, failures=1)
+    context = Context(
+        engine=engine,
+        version="0.1.0",
+        serving=lambda: True,
+        reload=lambda: state,
+        policy_data=dict,
+        policy_text=str,
+        limits=dict,
+        top=lambda n: {},
+    )
+    made = CollectorRegistry()
+    made.register(EngineCollector(context))
+    return made
+
+
+@pytest.fixture
+def samples() -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    text = generate_latest(registry(Counted())).decode()
+    return {
+        (s.name, frozenset(s.labels.items())): s.value
+        for family in text_string_to_metric_families(text)
+        for s in family.samples
+    }
+
+
+def test_what_was_counted_is_what_is_read(samples: dict[tuple[str, frozenset[tuple[str, str]]], float]) -> None:
+    def value(name: str, **labels: str) -> float:
+        return samples[f"ratelimitd_{name}", frozenset(labels.items())]
+
+    assert value("decisions_total", domain="shop", limit="login", decision="deny", reason="over_limit") == 3
+    assert value("decisions_total", domain="shop", limit="", decision="allow", reason="none") == 40
+    assert value("near_limit_total", domain="shop", limit="login") == 7
+    assert value("shadow_denials_total", domain="shop", limit="login") == 8
+    assert value("connections") == 7
+    assert value("connections_refused_total") == 1
+    assert value("calls_total", method="check") == 2
+    assert value("grpc_errors_total", code="RESOURCE_EXHAUSTED") == 5
+    assert value("abuse_total", kind="stalled") == 6
+    assert value("shed_total") == 4
+    assert value("keys") == 5
+    assert value("keys_max") == 100
+    assert value("evictions_total") == 1
+    assert value("sketched_total") == 2
+    assert value("scan_bytes_total") == 2
+    assert value("log_lost_total") == 6
+    assert value("reloads_total", result="failure") == 1
+    assert value("reload_success") == 0
+    assert value("policy_info", digest="abc") == 1
+
+
+def test_the_histogram_is_cumulative_and_in_seconds(
+    samples: dict[tuple[str, frozenset[tuple[str, str]]], float],
+) -> None:
+    buckets = {
+        float(dict(labels)["le"]): count
+        for (name, labels), count in samples.items()
+        if name == "ratelimitd_check_duration_seconds_bucket"
+    }
+    assert buckets[10e-6] == 5
+    assert buckets[25e-6] == 8
+    assert buckets[float("inf")] == 9
+    assert samples["ratelimitd_check_duration_seconds_count", frozenset()] == 9
+    assert samples["ratelimitd_check_duration_seconds_sum", frozenset()] == 2.5
+
+
+def test_openmetrics_is_well_formed() -> None:
+    families = {f.name for f in parse_openmetrics(generate_openmetrics(registry(Counted())).decode())}
+    assert {"ratelimitd_decisions", "ratelimitd_check_duration_seconds", "ratelimitd_policy"} <= families
+
+
+def test_names_follow_the_conventions() -> None:
+    for family in registry(Counted()).collect():
+        assert family.name.startswith("ratelimitd_")
+        assert family.documentation.endswith(".")
+        assert not family.name.endswith(("_total", "_count", "_sum"))
+
+
+def test_labels_are_bounded_and_no_series_goes_backwards() -> None:
+    engine = Counted()
+    made = registry(engine)
+
+    def scrape() -> dict[tuple[str, ...], float]:
+        return {
+            tuple(s.labels.values()): s.value
+            for f in made.collect()
+            if f.name == "ratelimitd_decisions"
+            for s in f.samples
+        }
+
+    def row(number: int, count: int) -> dict[str, Any]:
+        return {"domain": "d", "limit": f"l{number}", "decision": "deny", "reason": "over_limit", "count": count}
+
+    engine.rows = [row(n, 1) for n in range(1500)]
+    first = scrape()
+    assert len(first) == 1001
+    assert first[OTHER, OTHER, "deny", "over_limit"] == 500
+    engine.rows = [row(n, 2) for n in reversed(range(1500))]
+    second = scrape()
+    assert all(second[labels] >= count for labels, count in first.items())
+
+
+def test_a_limit_that_has_a_name_keeps_it() -> None:
+    names = Names(1)
+    assert names.bound("d", "a") == ("d", "a")
+    assert names.bound("d", "b") == (OTHER, OTHER)
+    assert names.bound("d", "a") == ("d", "a")
+    assert names.bound("d", "") == ("d", "")  # decided by no limit
+
+
+def test_labels_are_as_many_as_the_native_enums() -> None:
+    """net/server.h: RL_METHOD_COUNT, RL_ABUSE_COUNT, grpc_errors[17]."""
+    assert (len(METHODS), len(ABUSE), len(GRPC_CODES)) == (6, 7, 17)

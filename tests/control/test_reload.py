@@ -1,0 +1,246 @@
+"""Reload: every way in which a policy changes on a disk is seen within a second, and a broken one changes nothing.
+
+The loader here is a stand-in (a file is good unless it says "broken"); what is tested is real: files, notices, polling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from ratelimitd.policy.changes import Change
+
+from ratelimitd.errors import Diagnostic, EngineError, PolicyError
+from ratelimitd.policy import Policy
+from ratelimitd.policy.load import policy_files
+from ratelimitd.policy.plan import Plan
+from ratelimitd.reload import Reloader, fingerprint
+
+
+def compare(before: Plan, after: Plan) -> list[Change]:
+    kind = "kept" if before == after else "reset"
+    return [Change(kind, "shop", "per-ip", f"{before.digest} -> {after.digest}")]
+
+
+class Disk:
+    """A policy path with a loader and an engine that remember."""
+
+    def __init__(self, path: Path) -> None:
+        self.lines: list[dict[str, Any]] = []
+        self.swapped: list[str] = []
+        self.refuse_swap = False
+        self.reloader = Reloader(path, self.load, self.swap, compare, self.log())
+
+    def log(self) -> Any:
+        def take(logger: Any, method: str, event: Any) -> Any:
+            self.lines.append(dict(event))
+            raise structlog.DropEvent
+
+        return structlog.wrap_logger(None, processors=[take], wrapper_class=structlog.make_filtering_bound_logger(10))
+
+    def load(self, path: Path) -> Policy:
+        try:
+            text = " ".join(file.read_text() for file in policy_files(path))
+        except OSError as error:
+            raise PolicyError([Diagnostic("P107", str(error))]) from None
+        if "broken" in text:
+            raise PolicyError([Diagnostic("P101", "it is broken"), Diagnostic("P102", "twice")])
+        return Policy(Plan(digest=text), (), (), ())
+
+    def swap(self, plan: Plan) -> Any:
+        if self.refuse_swap:
+            raise EngineError("out of memory")
+        self.swapped.append(plan.digest)
+        return {
+            "generation": len(self.swapped),
+            "kept": [],
+            "added": [],
+            "removed": [],
+            "databases": 0,
+            "compile_ms": 0.1,
+        }
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 1.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"not within {seconds} s: {self.reloader.state}"
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(path: Path) -> AsyncIterator[Disk]:
+    disk = Disk(path)
+    disk.reloader.first()
+    task = asyncio.create_task(disk.reloader.run())
+    await asyncio.sleep(0)
+    try:
+        yield disk
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture(params=["notices", "polling"])
+def eye(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each scenario with both eyes, and with notices that never come."""
+    if request.param == "polling":
+
+        async def blind(self: Reloader) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(Reloader, "_watch", blind)
+    return str(request.param)
+
+
+def test_an_edit_in_place(tmp_path: Path, eye: str) -> None:
+    async def scenario() -> None:
+        path = tmp_path / "p.yaml"
+        path.write_text("one")
+        async with running(path) as disk:
+            path.write_text("two")
+            await disk.until(lambda: disk.swapped == ["one", "two"])
+            assert disk.reloader.state.changes == ("reset shop/per-ip: one -> two",)
+
+    asyncio.run(scenario())
+
+
+def test_an_editors_rename_replace(tmp_path: Path, eye: str) -> None:
+    async def scenario() -> None:
+        path = tmp_path / "p.yaml"
+        path.write_text("one")
+        async with running(path) as disk:
+            for text in ("two", "three"):
+                (tmp_path / "p.yaml.tmp").write_text(text)
+                os.replace(tmp_path / "p.yaml.tmp", path)
+                await disk.until(lambda text=text: disk.swapped[-1] == text)  # type: ignore[misc]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("directory", [False, True])
+def test_a_config_map_swap(tmp_path: Path, eye: str, directory: bool) -> None:
+    """Kubernetes: p.yaml -> ..data/p.yaml, ..data -> ..1, and ..data is replaced by a link to ..2; then ..1 is
+    removed.
+    """
+
+    def mount(name: str, text: str) -> None:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "p.yaml").write_text(text)
+        (tmp_path / "..data_tmp").symlink_to(name)
+        os.replace(tmp_path / "..data_tmp", tmp_path / "..data")
+
+    async def scenario() -> None:
+        mount("..1", "one")
+        (tmp_path / "p.yaml").symlink_to("..data/p.yaml")
+        async with running(tmp_path if directory else tmp_path / "p.yaml") as disk:
+            mount("..2", "two")
+            (tmp_path / "..1" / "p.yaml").unlink()
+            await disk.until(lambda: disk.swapped == ["one", "two"])
+
+    asyncio.run(scenario())
+
+
+def test_a_directory_gains_and_loses_a_file(tmp_path: Path, eye: str) -> None:
+    async def scenario() -> None:
+        (tmp_path / "a.yaml").write_text("a")
+        async with running(tmp_path) as disk:
+            (tmp_path / "b.yml").write_text("b")
+            (tmp_path / "notes.txt").write_text("broken")
+            await disk.until(lambda: disk.swapped[-1] == "a b")
+            (tmp_path / "a.yaml").unlink()
+            await disk.until(lambda: disk.swapped[-1] == "b")
+
+    asyncio.run(scenario())
+
+
+def test_a_broken_file_changes_nothing_until_it_is_mended(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path = tmp_path / "p.yaml"
+        path.write_text("one")
+        async with running(path) as disk:
+            path.write_text("broken")
+            await disk.until(lambda: not disk.reloader.state.ok)
+            state = disk.reloader.state
+            assert disk.swapped == ["one"]
+            assert state.digest == "one"
+            assert [d.code for d in state.diagnostics] == ["P101", "P102"]
+            assert (state.successes, state.failures) == (1, 1)
+            assert [line["code"] for line in disk.lines if line["event"] == "policy refused"] == ["P101", "P102"]
+            path.write_text("one")  # back to what is in force
+            await disk.until(lambda: disk.reloader.state.ok)
+            assert disk.reloader.state.diagnostics == ()
+
+    asyncio.run(scenario())
+
+
+def test_a_file_that_is_gone_and_an_engine_that_refuses_change_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path = tmp_path / "p.yaml"
+        path.write_text("one")
+        async with running(path) as disk:
+            path.unlink()
+            await disk.until(lambda: not disk.reloader.state.ok)
+            assert "No such file" in str(disk.reloader.state.diagnostics[0])
+            disk.refuse_swap = True
+            path.write_text("two")
+            await disk.until(lambda: disk.reloader.state.failures == 2)
+            assert "out of memory" in str(disk.reloader.state.diagnostics[0])
+            disk.refuse_swap = False
+            disk.reloader.request()
+            await disk.until(lambda: disk.reloader.state.ok)
+            assert disk.swapped == ["one", "two"]
+
+    asyncio.run(scenario())
+
+
+def test_a_touch_loads_nothing_but_a_request_does(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path = tmp_path / "p.yaml"
+        path.write_text("one")
+        async with running(path) as disk:
+            path.touch()
+            await disk.reloader._look()
+            assert disk.swapped == ["one"]
+            disk.reloader.request()
+            await disk.until(lambda: disk.swapped == ["one", "one"])
+
+    asyncio.run(scenario())
+
+
+def test_a_slow_writer_is_waited_for(tmp_path: Path) -> None:
+    """A file that is written in pieces is read once, when it stands still."""
+
+    async def scenario() -> None:
+        path = tmp_path / "p.yaml"
+        path.write_text("one")
+        async with running(path) as disk:
+            with path.open("w") as file:
+                for piece in ("bro", "ken but", " not whole"):
+                    file.write(piece)
+                    file.flush()
+                    await asyncio.sleep(0.03)
+                file.seek(0)
+                file.truncate()
+                file.write("two")
+            await disk.until(lambda: disk.swapped == ["one", "two"])
+            assert disk.reloader.state.failures == 0
+
+    asyncio.run(scenario())
+
+
+def test_fingerprints_tell_names_contents_and_absence_apart(tmp_path: Path) -> None:
+    absent = fingerprint(tmp_path / "p.yaml")
+    (tmp_path / "a.yaml").write_text("b")
+    (tmp_path / "ab.yaml").write_text("")
+    seen = {absent, fingerprint(tmp_path)}
+    (tmp_path / "a.yaml").write_text("")
+    (tmp_path / "ab.yaml").write_text("b")
+    seen.add(fingerprint(tmp_path))
+    assert len(seen) == 3
