@@ -33,6 +33,7 @@ _OCTAL = re.compile(r"0o[0-7]{1,1000}\Z")
 _HEX = re.compile(r"0x[0-9a-fA-F]{1,1000}\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _INFINITY = re.compile(r"([-+]?)\.(?:inf|Inf|INF)\Z")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _NAN = re.compile(r"\.(?:nan|NaN|NAN)\Z")
 
@@ -207,6 +208,10 @@ class Composer:
         self.add(target, size=target.size)
 
     def scalar(self, text: str, plain: bool, anchor: str | None, line: int, column: int) -> None:
+        if _SURROGATE.search(text):
+            raise self.fail(
+                "P101", "half of a surrogate pair", line, column, "write \\U and eight digits for the character"
+            )
         is_key = bool(self.open) and self.open[-1][0].items is not None and self.open[-1][2] is None
         node = Node(line, column, text if is_key or not plain else scalar_of(text))
         if anchor:

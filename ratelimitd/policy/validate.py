@@ -52,6 +52,9 @@ def check_client(f: Findings) -> None:
             "keep one",
             key=True,
         )
+    if client.header.lower() != "x-forwarded-for" and not client.trusted_proxies and not client.trusted_hops:
+        hint = "say who sets it: trusted_proxies or trusted_hops"
+        f.warning("P404", "header has no effect: nobody is trusted to set it", ("client", "header"), hint, key=True)
     if names.parse_source(f"header.{client.header}", key=False) is None:
         f.error("P206", f"'{client.header[:64]}' is not a header name", ("client", "header"))
 
