@@ -14,3 +14,5 @@ cdef void scan_form(scan_scratch *scratch, rl_view form, uint32_t *count) noexce
 cdef void scan_argument(scan_scratch *scratch, rl_view name, rl_view value, uint32_t *count) noexcept nogil
 # What could not be read as arguments, as one value without a name; marks the result.
 cdef void scan_leftover(scan_scratch *scratch, rl_view rest) noexcept nogil
+# Percent- and plus-decoded; the text itself when there is nothing to decode, or no room.
+cdef rl_view url_decoded(scan_scratch *scratch, rl_view text) noexcept nogil

@@ -8,8 +8,7 @@ from ratelimitd._ext.scan.layout cimport TARGET_ARGS, TARGET_ARGS_NAMES, scan_sc
 from ratelimitd._ext.scan.value cimport scan_value
 
 
-cdef rl_view decoded(scan_scratch *scratch, rl_view text) noexcept nogil:
-    """The text itself when there is nothing to decode, or no room."""
+cdef rl_view url_decoded(scan_scratch *scratch, rl_view text) noexcept nogil:
     cdef rl_view result = text
     cdef char *room
     if text.size == 0 or not (memchr(text.data, c'%', text.size) or memchr(text.data, c'+', text.size)):
@@ -47,8 +46,8 @@ cdef void scan_form(scan_scratch *scratch, rl_view form, uint32_t *count) noexce
     while count[0] < ARGUMENTS_MAX:
         if not rl_query_next(form, &cursor, &pair):
             return
-        scan_argument(scratch, decoded(scratch, pair.name), decoded(scratch, pair.value), count)
+        scan_argument(scratch, url_decoded(scratch, pair.name), url_decoded(scratch, pair.value), count)
     rest.data = form.data + cursor
     rest.size = form.size - cursor
     if rest.size:
-        scan_leftover(scratch, decoded(scratch, rest))
+        scan_leftover(scratch, url_decoded(scratch, rest))

@@ -9,23 +9,11 @@ import pytest
 
 from ratelimitd._ext.scan import probe
 from ratelimitd.errors import EngineError
-from ratelimitd.policy.plan import Rule, Target, TargetRef, Transformation
+from ratelimitd.policy.plan import Target, Transformation
+
+from .rules import found, rule
 
 LOWER, URL, SPACE = Transformation.LOWERCASE, Transformation.URL_DECODE_UNI, Transformation.COMPRESS_WHITESPACE
-
-
-def rule(rule_id: str, *patterns: bytes, on: str = "args", chain: tuple[Transformation, ...] = (), **more: Any) -> Rule:
-    """on: "args !args:password headers:user-agent"."""
-    refs = []
-    for word in on.split():
-        kind, _, name = word.lstrip("!").partition(":")
-        refs.append(TargetRef(Target[kind.upper()], name.encode(), word.startswith("!")))
-    return Rule(rule_id.encode(), patterns, tuple(refs), chain, **{"score": 5, **more})
-
-
-def found(rules: list[Rule], **request: Any) -> list[tuple[str, str]]:
-    answer = probe.Program(rules).scan(request)
-    return [(rule_id.decode(), target.decode()) for rule_id, target, _ in answer["matches"]]
 
 
 @pytest.mark.parametrize(
