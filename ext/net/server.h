@@ -1,12 +1,13 @@
 // The server: listeners, workers and their loops. The only code that makes system calls on the path of a check.
 //
-// Life: rl_server_new -> rl_server_listen (any number) -> rl_server_start -> ... -> rl_server_drain -> rl_server_stop ->
-// rl_server_free. All are called by one control thread; only rl_server_stats, rl_server_set_health may be called any time
-// between new and free, from any thread. Nothing here throws.
+// Life: rl_server_new -> rl_server_listen (any number) -> rl_server_start -> ... -> rl_server_drain -> rl_server_stop
+// -> rl_server_free. All are called by one control thread; only rl_server_stats, rl_server_set_health may be called any
+// time between new and free, from any thread. Nothing here throws.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/service.h"
 #include "core/spine.h"
 
 #ifdef __cplusplus
@@ -23,16 +24,13 @@ typedef struct rl_server_options {
   uint32_t max_header_list;        // bytes of one request's header list
   uint32_t max_batch;              // CheckBatch requests
   uint32_t idle_timeout_ms;        // 0: never; a connection without a stream is closed after it
-  uint32_t stall_timeout_ms;       // a half-sent message, header block or unread answer: closed after it
+  uint32_t stall_timeout_ms;       // a half-sent message, header block or unread answer: closed after it; 0: never
   uint32_t max_connection_age_ms;  // 0: never; +-10 % jitter, then GOAWAY and grace
-  uint32_t max_connection_age_grace_ms;
-  uint32_t max_output;             // bytes buffered for a slow reader before we stop reading from it
+  uint32_t max_connection_age_grace_ms;  // also when draining; 0: until the last call has ended
+  uint32_t max_output;                   // bytes buffered for a slow reader before we stop reading from it
 } rl_server_options;
 
 enum { RL_MAX_WORKERS = 64 };
-
-// Service-health states, as grpc.health.v1.
-enum { RL_HEALTH_UNKNOWN = 0, RL_HEALTH_SERVING = 1, RL_HEALTH_NOT_SERVING = 2 };
 
 // Negative error codes of the functions below. rl_server_error() has the text of the last one.
 enum {
@@ -40,7 +38,7 @@ enum {
   RL_E_ADDRESS = -1,  // cannot parse, resolve or bind
   RL_E_SYSTEM = -2,   // a system call failed
   RL_E_MEMORY = -3,
-  RL_E_STATE = -4,    // called out of order
+  RL_E_STATE = -4,  // called out of order
 };
 
 // Copies options and spine. NULL when out of memory.
@@ -48,8 +46,9 @@ rl_server *rl_server_new(const rl_server_options *options, const rl_spine *spine
 void rl_server_free(rl_server *server);
 const char *rl_server_error(const rl_server *server);
 
-// "127.0.0.1:8081", "[::1]:0", ":8081" (all addresses), "unix:/run/ratelimitd.sock". Writes the address bound ("127.0.0.1:41234")
-// to bound. Serves h2c with prior knowledge.
+// "127.0.0.1:8081", "[::1]:0", ":8081" (all addresses), "unix:/run/ratelimitd.sock" (mode 0660; "unix:PATH?mode=0666"
+// for another), "unix:@name" (abstract). Writes the address bound ("127.0.0.1:41234") to bound. Serves h2c with prior
+// knowledge.
 int rl_server_listen(rl_server *server, const char *address, char *bound, size_t bound_size);
 
 // A serialized google.protobuf.FileDescriptorSet for server reflection. Copied. Call before start.
@@ -70,27 +69,6 @@ void rl_server_stop(rl_server *server);
 // Counters since start, summed over workers. Kept in step with the metrics in ratelimitd/admin/metrics.py.
 enum { RL_LATENCY_BUCKETS = 16 };  // upper bounds in microseconds: see rl_latency_bounds_us
 extern const uint32_t rl_latency_bounds_us[RL_LATENCY_BUCKETS];
-
-enum {  // doors, for calls by method
-  RL_METHOD_ENVOY_CHECK = 0,
-  RL_METHOD_CHECK = 1,
-  RL_METHOD_CHECK_BATCH = 2,
-  RL_METHOD_HEALTH = 3,
-  RL_METHOD_REFLECTION = 4,
-  RL_METHOD_UNKNOWN = 5,
-  RL_METHOD_COUNT = 6,
-};
-
-enum {  // why a connection or a stream was refused or closed by us
-  RL_ABUSE_PROTOCOL_ERROR = 0,   // broken frame, bad preface
-  RL_ABUSE_HEADER_BOMB = 1,      // header list or CONTINUATION beyond bounds
-  RL_ABUSE_RAPID_RESET = 2,
-  RL_ABUSE_CONTROL_FLOOD = 3,    // PING, SETTINGS, empty DATA, ...
-  RL_ABUSE_OVERSIZED = 4,        // message too large
-  RL_ABUSE_MALFORMED = 5,        // message does not parse
-  RL_ABUSE_STALLED = 6,          // slow reader or writer
-  RL_ABUSE_COUNT = 7,
-};
 
 typedef struct rl_server_stats_t {
   uint64_t connections_accepted, connections_closed, connections_refused;

@@ -18,7 +18,7 @@ class Buffer {
   const char *data() const { return data_ + begin_; }
   size_t size() const { return end_ - begin_; }
   bool empty() const { return begin_ == end_; }
-  // Out of memory is sticky: the owner checks it once per turn and drops the connection.
+  // Out of memory is sticky until clear(): the owner checks it once per turn and drops the connection.
   bool failed() const { return failed_; }
 
   // Room for n more bytes at the returned place; commit() says how many were used. NULL when out of memory.
@@ -38,7 +38,10 @@ class Buffer {
     begin_ += n;
     if (begin_ == end_) begin_ = end_ = 0;
   }
-  void clear() { begin_ = end_ = 0; }
+  void clear() {
+    begin_ = end_ = 0;
+    failed_ = false;
+  }
   // Drops bytes from the end, back to an earlier size().
   void truncate(size_t size) { end_ = begin_ + size; }
   // Gives memory beyond `keep` back; call when idle.

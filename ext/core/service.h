@@ -1,0 +1,27 @@
+// What the server counts calls and refusals by: the doors and the kinds of abuse. Named in wire/ (where they happen)
+// and in net/ (where they are summed). Kept in step with the metrics in ratelimitd/admin/metrics.py.
+#pragma once
+
+enum {  // doors, for calls by method
+  RL_METHOD_ENVOY_CHECK = 0,
+  RL_METHOD_CHECK = 1,
+  RL_METHOD_CHECK_BATCH = 2,
+  RL_METHOD_HEALTH = 3,
+  RL_METHOD_REFLECTION = 4,
+  RL_METHOD_UNKNOWN = 5,
+  RL_METHOD_COUNT = 6,
+};
+
+enum {                          // why a connection or a stream was refused or closed by us
+  RL_ABUSE_PROTOCOL_ERROR = 0,  // broken frame, bad preface
+  RL_ABUSE_HEADER_BOMB = 1,     // header list or CONTINUATION beyond bounds
+  RL_ABUSE_RAPID_RESET = 2,
+  RL_ABUSE_CONTROL_FLOOD = 3,  // PING, SETTINGS, empty DATA, ...
+  RL_ABUSE_OVERSIZED = 4,      // message too large
+  RL_ABUSE_MALFORMED = 5,      // message does not parse
+  RL_ABUSE_STALLED = 6,        // slow reader or writer
+  RL_ABUSE_COUNT = 7,
+};
+
+// Service-health states, as grpc.health.v1.
+enum { RL_HEALTH_UNKNOWN = 0, RL_HEALTH_SERVING = 1, RL_HEALTH_NOT_SERVING = 2, RL_HEALTH_SERVICE_UNKNOWN = 3 };
