@@ -1,0 +1,171 @@
+"""A server with a spine that allows all but paths beginning with /deny, for tests only."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+
+cdef extern from "net/server.h" nogil:
+    enum:
+        RL_ABUSE_COUNT
+        RL_LATENCY_BUCKETS
+        RL_METHOD_COUNT
+
+    ctypedef struct rl_server:
+        pass
+
+    ctypedef struct rl_server_options:
+        uint32_t workers
+        uint32_t max_connections
+        uint32_t max_streams
+        uint32_t max_message
+        uint32_t max_header_list
+        uint32_t max_batch
+        uint32_t idle_timeout_ms
+        uint32_t stall_timeout_ms
+        uint32_t max_connection_age_ms
+        uint32_t max_connection_age_grace_ms
+        uint32_t max_output
+
+    ctypedef struct rl_server_stats_t:
+        uint64_t connections_accepted
+        uint64_t connections_closed
+        uint64_t connections_refused
+        uint64_t *connections_by_worker
+        uint64_t bytes_read
+        uint64_t bytes_written
+        uint64_t turns
+        uint64_t *calls
+        uint64_t *grpc_errors
+        uint64_t shed
+        uint64_t deadline_passed
+        uint64_t *abuse
+        uint64_t *latency
+        uint64_t latency_sum_ns
+
+    ctypedef struct rl_spine:
+        pass
+
+    rl_server *rl_server_new(const rl_server_options *options, const rl_spine *spine)
+    void rl_server_free(rl_server *server)
+    const char *rl_server_error(const rl_server *server)
+    int rl_server_listen(rl_server *server, const char *address, char *bound, size_t bound_size)
+    int rl_server_set_descriptors(rl_server *server, const uint8_t *data, size_t size)
+    int rl_server_start(rl_server *server)
+    void rl_server_set_health(rl_server *server, int state)
+    void rl_server_drain(rl_server *server)
+    uint32_t rl_server_connections(const rl_server *server)
+    void rl_server_stop(rl_server *server)
+    void rl_server_stats(const rl_server *server, rl_server_stats_t *stats)
+
+
+cdef extern from "net/probe_spine.h" namespace "rl" nogil:
+    cdef cppclass Count "std::atomic<uint64_t>":
+        uint64_t load()
+
+    cdef cppclass ProbeSpine:
+        Count checks
+        Count violations
+        rl_spine spine()
+
+
+cdef class Server:
+    """Options by the names of rl_server_options. Failures raise OSError(code, text)."""
+
+    cdef rl_server *_server
+    cdef ProbeSpine *_probe
+    cdef uint32_t _workers
+
+    def __cinit__(
+        self,
+        *,
+        uint32_t workers=1,
+        uint32_t max_connections=10_000,
+        uint32_t max_streams=128,
+        uint32_t max_message=1 << 20,
+        uint32_t max_header_list=16 << 10,
+        uint32_t max_batch=100,
+        uint32_t idle_timeout_ms=0,
+        uint32_t stall_timeout_ms=10_000,
+        uint32_t max_connection_age_ms=0,
+        uint32_t max_connection_age_grace_ms=0,
+        uint32_t max_output=1 << 20,
+    ):
+        cdef rl_server_options options
+        cdef rl_spine spine
+        options.workers = workers
+        options.max_connections = max_connections
+        options.max_streams = max_streams
+        options.max_message = max_message
+        options.max_header_list = max_header_list
+        options.max_batch = max_batch
+        options.idle_timeout_ms = idle_timeout_ms
+        options.stall_timeout_ms = stall_timeout_ms
+        options.max_connection_age_ms = max_connection_age_ms
+        options.max_connection_age_grace_ms = max_connection_age_grace_ms
+        options.max_output = max_output
+        self._workers = workers
+        self._probe = new ProbeSpine()
+        spine = self._probe.spine()
+        self._server = rl_server_new(&options, &spine)
+        if self._server is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        with nogil:
+            rl_server_free(self._server)
+        del self._probe
+
+    cdef object _checked(self, int rc):
+        if rc < 0:
+            raise OSError(rc, rl_server_error(self._server).decode())
+
+    def listen(self, str address):
+        cdef char bound[256]
+        cdef bytes text = address.encode()
+        self._checked(rl_server_listen(self._server, text, bound, sizeof(bound)))
+        return bound.decode()
+
+    def set_descriptors(self, bytes descriptors):
+        self._checked(rl_server_set_descriptors(self._server, descriptors, len(descriptors)))
+
+    def start(self):
+        self._checked(rl_server_start(self._server))
+
+    def set_health(self, int state):
+        rl_server_set_health(self._server, state)
+
+    def drain(self):
+        with nogil:
+            rl_server_drain(self._server)
+
+    def connections(self):
+        return rl_server_connections(self._server)
+
+    def stop(self):
+        with nogil:
+            rl_server_stop(self._server)
+
+    def checks(self):
+        return self._probe.checks.load()
+
+    def violations(self):
+        return self._probe.violations.load()
+
+    def stats(self):
+        cdef rl_server_stats_t s
+        rl_server_stats(self._server, &s)
+        return {
+            "connections_accepted": s.connections_accepted,
+            "connections_closed": s.connections_closed,
+            "connections_refused": s.connections_refused,
+            "connections_by_worker": [s.connections_by_worker[i] for i in range(self._workers)],
+            "bytes_read": s.bytes_read,
+            "bytes_written": s.bytes_written,
+            "turns": s.turns,
+            "calls": [s.calls[i] for i in range(RL_METHOD_COUNT)],
+            "grpc_errors": [s.grpc_errors[i] for i in range(17)],
+            "shed": s.shed,
+            "deadline_passed": s.deadline_passed,
+            "abuse": [s.abuse[i] for i in range(RL_ABUSE_COUNT)],
+            "latency": [s.latency[i] for i in range(RL_LATENCY_BUCKETS + 1)],
+            "latency_sum_ns": s.latency_sum_ns,
+        }

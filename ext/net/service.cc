@@ -1,0 +1,147 @@
+#include "net/service.h"
+
+#include "wire/health.h"
+
+namespace rl {
+namespace {
+
+enum : uint32_t { kMaxWatchers = 16 };  // of one connection
+
+void decide(Service *service, const rl_request &request) {
+  service->spine.check(service->spine.self, service->worker, service->wall_ns, &request, service->verdict.get());
+  ++service->checks;
+}
+
+void refuse(Service *service, Http2Connection *connection, Http2Stream *stream, DecodeError error) {
+  service->counters->abuse[RL_ABUSE_MALFORMED].add(1);
+  connection->fail(stream, Status::kInvalidArgument, error);
+}
+
+void envoy_check(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
+  rl_request request;
+  if (DecodeError error = decode_envoy_check(message, service->arena.get(), &request)) {
+    return refuse(service, connection, stream, error);
+  }
+  decide(service, request);
+  if (Buffer *out = connection->begin_message(stream)) {
+    encode_envoy_check(*service->verdict, true, out);
+    connection->reply(stream);
+  }
+}
+
+void check(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
+  rl_request request;
+  if (DecodeError error = decode_check(message, service->arena.get(), &request)) {
+    return refuse(service, connection, stream, error);
+  }
+  decide(service, request);
+  if (Buffer *out = connection->begin_message(stream)) {
+    encode_check(*service->verdict, out);
+    connection->reply(stream);
+  }
+}
+
+// Nothing is counted unless all of the batch is well formed.
+DecodeError validate_batch(Service *service, rl_view message) {
+  size_t cursor = 0;
+  rl_view part;
+  rl_request request;
+  DecodeError error = nullptr;
+  uint32_t count = 0;
+  int found;
+  while ((found = next_batch_request(message, &cursor, &part, &error)) == 1) {
+    if (++count > service->max_batch) return "too many requests in one batch";
+    if ((error = decode_check(part, service->arena.get(), &request))) return error;
+  }
+  return found < 0 ? error : nullptr;
+}
+
+void check_batch(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
+  if (DecodeError error = validate_batch(service, message)) return refuse(service, connection, stream, error);
+  Buffer *out = connection->begin_message(stream);
+  if (!out) return;
+  size_t cursor = 0;
+  rl_view part;
+  rl_request request;
+  DecodeError error = nullptr;
+  while (next_batch_request(message, &cursor, &part, &error) == 1) {
+    decode_check(part, service->arena.get(), &request);
+    decide(service, request);
+    append_batch_response(*service->verdict, out);
+  }
+  connection->reply(stream);
+}
+
+void health_check(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
+  rl_view name;
+  if (DecodeError error = decode_health_request(message, &name)) return refuse(service, connection, stream, error);
+  if (!health_knows(name)) return connection->fail(stream, Status::kNotFound, "unknown service");
+  if (Buffer *out = connection->begin_message(stream)) {
+    encode_health_response(service->health->load(std::memory_order_relaxed), out);
+    connection->reply(stream);
+  }
+}
+
+void health_watch(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
+  rl_view name;
+  if (DecodeError error = decode_health_request(message, &name)) return refuse(service, connection, stream, error);
+  if (connection->watcher_count() >= kMaxWatchers) {
+    return connection->fail(stream, Status::kResourceExhausted, "too many watchers on this connection");
+  }
+  connection->watch(stream);
+  if (health_knows(name)) return tell_watcher(*service, connection, stream);
+  // The service may become known one day, says the protocol; ours never change, so the stream only stays open.
+  stream->told = RL_HEALTH_SERVICE_UNKNOWN;
+  if (Buffer *out = connection->begin_message(stream)) {
+    encode_health_response(RL_HEALTH_SERVICE_UNKNOWN, out);
+    connection->end_message(stream);
+  }
+}
+
+void reflect(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
+  if (!service->reflection) return connection->fail(stream, Status::kUnimplemented, "no descriptors are loaded");
+  Buffer *out = connection->begin_message(stream);
+  if (!out) return;
+  if (DecodeError error = service->reflection->answer(message, out)) {
+    connection->drop_message();
+    return refuse(service, connection, stream, error);
+  }
+  connection->end_message(stream);
+}
+
+void on_message(void *self, Http2Connection *connection, Http2Stream *stream, rl_view message) {
+  auto *service = static_cast<Service *>(self);
+  switch (stream->method) {
+    case Method::kEnvoyCheck:
+      return envoy_check(service, connection, stream, message);
+    case Method::kCheck:
+      return check(service, connection, stream, message);
+    case Method::kCheckBatch:
+      return check_batch(service, connection, stream, message);
+    case Method::kHealthCheck:
+      return health_check(service, connection, stream, message);
+    case Method::kHealthWatch:
+      return health_watch(service, connection, stream, message);
+    case Method::kReflectionV1:
+    case Method::kReflectionV1Alpha:
+      return reflect(service, connection, stream, message);
+    case Method::kUnknown:
+      break;  // answered when its headers arrived
+  }
+}
+
+}  // namespace
+
+Http2Handler Service::handler() { return {this, on_message}; }
+
+void tell_watcher(const Service &service, Http2Connection *connection, Http2Stream *stream) {
+  const int health = service.health->load(std::memory_order_relaxed);
+  if (stream->told == health || stream->told == RL_HEALTH_SERVICE_UNKNOWN) return;
+  stream->told = health;
+  if (Buffer *out = connection->begin_message(stream)) {
+    encode_health_response(health, out);
+    connection->end_message(stream);
+  }
+}
+
+}  // namespace rl

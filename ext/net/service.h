@@ -1,0 +1,31 @@
+// What each method does with a message: decode, decide, encode. One per worker.
+#pragma once
+#include <atomic>
+#include <memory>
+
+#include "core/spine.h"
+#include "wire/http2.h"
+#include "wire/messages.h"
+#include "wire/reflection.h"
+
+namespace rl {
+
+struct Service {
+  rl_spine spine;
+  uint32_t worker;
+  uint32_t max_batch;
+  const std::atomic<int> *health;  // RL_HEALTH_*, the server's
+  const Reflection *reflection;    // NULL: no descriptors were given
+  Http2Counters *counters;
+  int64_t wall_ns;  // of this turn
+  uint64_t checks;  // decided so far
+  std::unique_ptr<RequestArena> arena;
+  std::unique_ptr<rl_verdict> verdict;
+
+  Http2Handler handler();
+};
+
+// Tells a stream of Health/Watch what the health is now.
+void tell_watcher(const Service &service, Http2Connection *connection, Http2Stream *stream);
+
+}  // namespace rl

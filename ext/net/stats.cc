@@ -1,0 +1,29 @@
+#include "net/stats.h"
+
+extern "C" const uint32_t rl_latency_bounds_us[RL_LATENCY_BUCKETS] = {
+    10, 25, 50, 100, 250, 500, 1'000, 2'500, 5'000, 10'000, 25'000, 50'000, 100'000, 250'000, 500'000, 1'000'000};
+
+namespace rl {
+
+void WorkerStats::add_latency(int64_t elapsed_ns, uint64_t checks) {
+  int bucket = 0;
+  while (bucket < RL_LATENCY_BUCKETS && elapsed_ns > int64_t{rl_latency_bounds_us[bucket]} * 1000) ++bucket;
+  latency[bucket].add(checks);
+  latency_sum_ns.add(checks * static_cast<uint64_t>(elapsed_ns));
+}
+
+void WorkerStats::add_to(rl_server_stats_t *sum) const {
+  sum->connections_closed += closed.get();
+  sum->bytes_read += bytes_read.get();
+  sum->bytes_written += bytes_written.get();
+  sum->turns += turns.get();
+  for (int i = 0; i < RL_METHOD_COUNT; ++i) sum->calls[i] += http2.calls[i].get();
+  for (int i = 0; i < kStatusCount; ++i) sum->grpc_errors[i] += http2.grpc_errors[i].get();
+  for (int i = 0; i < RL_ABUSE_COUNT; ++i) sum->abuse[i] += http2.abuse[i].get();
+  sum->shed += http2.shed.get();
+  sum->deadline_passed += http2.deadline_passed.get();
+  for (int i = 0; i <= RL_LATENCY_BUCKETS; ++i) sum->latency[i] += latency[i].get();
+  sum->latency_sum_ns += latency_sum_ns.get();
+}
+
+}  // namespace rl

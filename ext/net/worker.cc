@@ -1,0 +1,337 @@
+#include "net/worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <new>
+#include <system_error>
+
+#include "net/clock.h"
+
+namespace rl {
+namespace {
+
+enum : size_t { kInput = 128 << 10, kWrite = 256 << 10, kKeptOutput = 1 << 20 };
+enum { kEvents = 128 };
+constexpr int64_t kLinger = 1000 * kMillisecond;
+// How long a peer may take to confirm that it knows we are leaving.
+constexpr int64_t kConfirm = 2000 * kMillisecond;
+
+}  // namespace
+
+Worker::Worker(uint32_t index, const rl_server_options &options, const rl_spine &spine, const ServerState *state)
+    : index_(index),
+      options_(options),
+      state_(state),
+      service_{spine,
+               index,
+               options.max_batch,
+               &state->health,
+               nullptr,
+               &stats_.http2,
+               0,
+               0,
+               std::make_unique<RequestArena>(),
+               std::make_unique<rl_verdict>()},
+      http2_(std::make_unique<Http2Context>(
+          Http2Options{options.max_streams, options.max_message, options.max_header_list}, service_.handler(),
+          &stats_.http2)),
+      timers_(monotonic_ns()),
+      epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      input_(new char[kInput]),
+      random_(static_cast<uint64_t>(monotonic_ns()) * 0x9e3779b97f4a7c15 + index) {}
+
+Worker::~Worker() {
+  join();
+  if (epoll_ >= 0) ::close(epoll_);
+  if (wake_ >= 0) ::close(wake_);
+}
+
+int Worker::start() {
+  if (!http2_->ok()) return ENOMEM;
+  if (epoll_ < 0 || wake_ < 0) return EMFILE;
+  epoll_event event{};
+  event.events = EPOLLIN;
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event) != 0) return errno;
+  try {
+    thread_ = std::thread(&Worker::run, this);
+  } catch (const std::system_error &error) {
+    return error.code().value();
+  }
+  return 0;
+}
+
+void Worker::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Worker::deal(int fd) {
+  {
+    const std::lock_guard lock(inbox_lock_);
+    inbox_.push_back(fd);
+  }
+  wake();
+}
+
+void Worker::wake() {
+  const uint64_t one = 1;
+  if (::write(wake_, &one, sizeof one) < 0) return;  // full: it is awake
+}
+
+uint64_t Worker::calls() const {
+  uint64_t sum = 0;
+  for (const Counter &counter : stats_.http2.calls) sum += counter.get();
+  return sum;
+}
+
+void Worker::run() {
+  char name[16];
+  std::snprintf(name, sizeof name, "rl-worker-%u", index_);
+  pthread_setname_np(pthread_self(), name);
+  const rl_spine &spine = service_.spine;
+  epoll_event events[kEvents];
+  now_ns_ = monotonic_ns();
+  while (!state_->stopping.load(std::memory_order_acquire)) {
+    const int n = epoll_wait(epoll_, events, kEvents, timers_.sleep_ms(now_ns_));
+    now_ns_ = monotonic_ns();
+    service_.wall_ns = wall_ns();
+    stats_.turns.add(1);
+    spine.enter(spine.self, index_);
+    bool woken = false;
+    for (int i = 0; i < n; ++i) {
+      if (events[i].data.ptr) {
+        serve(static_cast<Connection *>(events[i].data.ptr), events[i].events);
+      } else {
+        woken = true;
+      }
+    }
+    if (woken) take_messages();
+    timers_.expire(now_ns_, [this](Timer *timer) { on_timer(static_cast<Connection *>(timer)); });
+    spine.leave(spine.self, index_);
+  }
+  take_messages();
+  while (first_) close(first_);
+}
+
+// What other threads have to say: new sockets, another health, leave.
+void Worker::take_messages() {
+  uint64_t count;
+  if (::read(wake_, &count, sizeof count) < 0 && errno != EAGAIN) return;
+  std::vector<int> fds;
+  {
+    const std::lock_guard lock(inbox_lock_);
+    fds.swap(inbox_);
+  }
+  for (const int fd : fds) adopt(fd);
+  const int health = state_->health.load(std::memory_order_relaxed);
+  const bool draining = state_->draining.load(std::memory_order_acquire);
+  const bool health_changed = health != told_health_;
+  const bool leave = draining && !told_draining_;
+  told_health_ = health;
+  told_draining_ = draining;
+  if (!health_changed && !leave) return;
+  for (Connection *c = first_, *older; c; c = older) {
+    older = c->older;
+    if (c->lingering) continue;
+    if (health_changed) {
+      c->http2.each_watcher([&](Http2Stream *stream) { tell_watcher(service_, &c->http2, stream); });
+    }
+    if (leave) begin_leaving(c);
+    settle(c);
+  }
+}
+
+void Worker::adopt(int fd) {
+  auto *c = new (std::nothrow) Connection(http2_.get());
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = c;
+  if (!c || !c->http2.open(now_ns_) || epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) {
+    delete c;
+    ::close(fd);
+    stats_.closed.add(1);
+    open.fetch_sub(1, std::memory_order_relaxed);
+    return;
+  }
+  c->fd = fd;
+  c->interest = EPOLLIN;
+  c->idle_since_ns = now_ns_;
+  if (options_.max_connection_age_ms) c->leave_at_ns = now_ns_ + jittered_age();
+  c->older = first_;
+  if (first_) first_->newer = c;
+  first_ = c;
+  if (told_draining_) begin_leaving(c);
+  settle(c);
+}
+
+int64_t Worker::jittered_age() {
+  random_ ^= random_ << 13;
+  random_ ^= random_ >> 7;
+  random_ ^= random_ << 17;
+  const int64_t age = options_.max_connection_age_ms * kMillisecond;
+  return age - age / 10 + static_cast<int64_t>(random_ % static_cast<uint64_t>(age / 5 + 1));
+}
+
+void Worker::begin_leaving(Connection *c) {
+  if (c->leaving) return;
+  c->leaving = true;
+  c->http2.begin_shutdown();
+  const int64_t grace = options_.max_connection_age_grace_ms * kMillisecond;
+  if (grace > 0) c->close_at_ns = now_ns_ + grace;
+  c->finish_at_ns = now_ns_ + (grace > 0 ? std::min(grace / 2, kConfirm) : kConfirm);
+}
+
+void Worker::serve(Connection *c, uint32_t events) {
+  if (c->lingering) {
+    const ssize_t n = ::read(c->fd, input_.get(), kInput);
+    if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) return;  // the timer bounds how long
+    return close(c);
+  }
+  if (events & EPOLLIN) {
+    const ssize_t n = ::read(c->fd, input_.get(), kInput);
+    if (n > 0) {
+      const int64_t read_ns = monotonic_ns();
+      const uint64_t checks_before = service_.checks;
+      stats_.bytes_read.add(static_cast<uint64_t>(n));
+      c->http2.recv(input_.get(), static_cast<size_t>(n), now_ns_);
+      if (!write_output(c)) return close(c);
+      const uint64_t checks = service_.checks - checks_before;
+      if (checks > 0) stats_.add_latency(monotonic_ns() - read_ns, checks);
+      return finish_turn(c);
+    }
+    if (n == 0 || (errno != EAGAIN && errno != EINTR)) return close(c);
+  } else if (events & (EPOLLERR | EPOLLHUP)) {
+    return close(c);
+  }
+  settle(c);
+}
+
+void Worker::settle(Connection *c) {
+  if (!write_output(c)) return close(c);
+  finish_turn(c);
+}
+
+// Serialises and writes all that may be written. False when the socket is broken.
+bool Worker::write_output(Connection *c) {
+  do {
+    if (c->output.empty()) {
+      c->has_more = c->http2.send(&output_, kWrite);
+      const bool alive = !output_.failed() && write_some(c, &output_) &&
+                         (output_.empty() || c->output.append(output_.data(), output_.size()));
+      output_.clear();
+      output_.shrink(kKeptOutput);
+      if (!alive) return false;
+    } else {
+      c->has_more = c->http2.send(&c->output, std::max<size_t>(options_.max_output, 1));
+      if (c->output.failed() || !write_some(c, &c->output)) return false;
+    }
+  } while (c->has_more && c->output.empty());
+  return true;
+}
+
+bool Worker::write_some(Connection *c, Buffer *from) {
+  if (from->empty()) return true;
+  const ssize_t n = ::send(c->fd, from->data(), from->size(), MSG_NOSIGNAL);
+  if (n < 0) return errno == EAGAIN || errno == EINTR;
+  from->consume(static_cast<size_t>(n));
+  c->written += static_cast<uint64_t>(n);
+  stats_.bytes_written.add(static_cast<uint64_t>(n));
+  return true;
+}
+
+// After reading and writing: what to wait for.
+void Worker::finish_turn(Connection *c) {
+  if (c->output.empty() && c->http2.finished()) return linger(c);
+  // All that waits must leave within the stall timeout, whatever is added behind it.
+  if (c->output.empty()) {
+    c->unread_since_ns = 0;
+    c->output.shrink(0);
+  } else if (c->unread_since_ns == 0 || c->written >= c->unread_until) {
+    c->unread_since_ns = now_ns_;
+    c->unread_until = c->written + c->output.size();
+  }
+  if (c->http2.stream_count() > 0) {
+    c->idle_since_ns = 0;
+  } else if (c->idle_since_ns == 0) {
+    c->idle_since_ns = now_ns_;
+  }
+  const uint32_t interest =
+      (c->output.size() > options_.max_output ? 0u : EPOLLIN) | (c->output.empty() ? 0u : EPOLLOUT);
+  set_interest(c, interest);
+  arm(c);
+}
+
+void Worker::set_interest(Connection *c, uint32_t interest) {
+  if (interest == c->interest) return;
+  c->interest = interest;
+  epoll_event event{};
+  event.events = interest;
+  event.data.ptr = c;
+  epoll_ctl(epoll_, EPOLL_CTL_MOD, c->fd, &event);
+}
+
+// The timer may ring too early, never too late: what it finds then decides.
+void Worker::arm(Connection *c) {
+  int64_t at = INT64_MAX;
+  const int64_t stall = options_.stall_timeout_ms * kMillisecond;
+  if (stall > 0 && c->http2.owes()) at = now_ns_ + stall;
+  if (stall > 0 && c->unread_since_ns) at = std::min(at, c->unread_since_ns + stall);
+  if (options_.idle_timeout_ms && c->idle_since_ns && !c->leaving) {
+    at = std::min(at, c->idle_since_ns + options_.idle_timeout_ms * kMillisecond);
+  }
+  if (c->leave_at_ns && !c->leaving) at = std::min(at, c->leave_at_ns);
+  if (c->finish_at_ns) at = std::min(at, c->finish_at_ns);
+  if (c->close_at_ns) at = std::min(at, c->close_at_ns);
+  if (at == INT64_MAX || (c->at_ns != 0 && c->at_ns <= at)) return;
+  timers_.arm(c, at);
+}
+
+void Worker::on_timer(Connection *c) {
+  if (c->close_at_ns && now_ns_ >= c->close_at_ns) return close(c);
+  if (c->lingering) return arm(c);
+  const int64_t stall = options_.stall_timeout_ms * kMillisecond;
+  if (stall > 0) {
+    const bool unread = c->unread_since_ns && now_ns_ - c->unread_since_ns >= stall;
+    if (unread || c->http2.expire(now_ns_, stall)) {
+      c->http2.abort(RL_ABUSE_STALLED);
+      if (!write_output(c) || unread) return close(c);
+      return linger(c);
+    }
+  }
+  const bool is_old = c->leave_at_ns && now_ns_ >= c->leave_at_ns;
+  const bool is_idle = options_.idle_timeout_ms && c->idle_since_ns &&
+                       now_ns_ - c->idle_since_ns >= options_.idle_timeout_ms * kMillisecond;
+  if (is_old || is_idle) begin_leaving(c);
+  if (c->finish_at_ns && now_ns_ >= c->finish_at_ns) {
+    c->finish_at_ns = 0;
+    c->http2.finish_shutdown();
+  }
+  settle(c);
+}
+
+void Worker::linger(Connection *c) {
+  c->lingering = true;
+  c->close_at_ns = now_ns_ + kLinger;
+  shutdown(c->fd, SHUT_WR);
+  set_interest(c, EPOLLIN);
+  timers_.arm(c, c->close_at_ns);
+}
+
+void Worker::close(Connection *c) {
+  timers_.cancel(c);
+  (c->newer ? c->newer->older : first_) = c->older;
+  if (c->older) c->older->newer = c->newer;
+  ::close(c->fd);
+  delete c;
+  stats_.closed.add(1);
+  open.fetch_sub(1, std::memory_order_relaxed);
+}
+
+}  // namespace rl

@@ -1,0 +1,86 @@
+// A thread with an epoll loop: it serves the connections that it is dealt.
+//
+// A turn: sleep, read the clocks, enter the spine, then for each socket that is ready read, decide, encode and write,
+// run the timers, leave the spine. Other threads talk to it by deal(), wake() and atomics alone.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "net/connection.h"
+#include "net/service.h"
+#include "net/stats.h"
+#include "net/timer.h"
+
+namespace rl {
+
+// What all workers are told.
+struct ServerState {
+  std::atomic<int> health{RL_HEALTH_SERVING};
+  std::atomic<bool> draining{false};
+  std::atomic<bool> stopping{false};
+};
+
+class Worker {
+ public:
+  Worker(uint32_t index, const rl_server_options &options, const rl_spine &spine, const ServerState *state);
+  Worker(const Worker &) = delete;
+  Worker &operator=(const Worker &) = delete;
+  ~Worker();
+
+  // Before start(). NULL: calls are UNIMPLEMENTED.
+  void set_reflection(const Reflection *reflection) { service_.reflection = reflection; }
+  // 0, or an errno.
+  int start();
+  void join();
+  // Hands over a connected, non-blocking socket. Its place must have been counted in `open` before.
+  void deal(int fd);
+  void wake();
+
+  const WorkerStats &stats() const { return stats_; }
+  // Connections dealt and not yet closed.
+  alignas(64) std::atomic<uint32_t> open{0};
+  // Calls so far, for the dealer.
+  uint64_t calls() const;
+
+ private:
+  void run();
+  void take_messages();
+  void adopt(int fd);
+  void serve(Connection *connection, uint32_t events);
+  bool write_output(Connection *connection);
+  bool write_some(Connection *connection, Buffer *from);
+  void settle(Connection *connection);
+  void finish_turn(Connection *connection);
+  void set_interest(Connection *connection, uint32_t interest);
+  void begin_leaving(Connection *connection);
+  void arm(Connection *connection);
+  void on_timer(Connection *connection);
+  void linger(Connection *connection);
+  void close(Connection *connection);
+  int64_t jittered_age();
+
+  const uint32_t index_;
+  const rl_server_options options_;
+  const ServerState *state_;
+  WorkerStats stats_;
+  Service service_;
+  std::unique_ptr<Http2Context> http2_;
+  TimerWheel timers_;
+  const int epoll_, wake_;
+  int64_t now_ns_ = 0;  // of this turn, monotonic
+  Connection *first_ = nullptr;
+  std::unique_ptr<char[]> input_;
+  Buffer output_;  // of the connection whose turn it is
+  int told_health_ = RL_HEALTH_UNKNOWN;
+  bool told_draining_ = false;
+  uint64_t random_;
+  std::mutex inbox_lock_;
+  std::vector<int> inbox_;
+  std::thread thread_;
+};
+
+}  // namespace rl
