@@ -104,6 +104,8 @@ def condition(
         if operator == "glob":
             values = [v if globs.is_glob(v, path=path) else globs.escape(v) for v in values]
     op = names.OPERATORS[operator]
+    if op is Op.REGEX and ignore_case:
+        values, ignore_case = [f"(?i:{v})" for v in values], False
     if op is Op.GLOB and path:
         values = [globs.whole_tree(v) for v in values]
     if source in (Source.HOST, Source.SCHEME) and op is not Op.REGEX:

@@ -168,7 +168,7 @@ def check_value(f: Findings, source: Source, operator: str, value: str, conditio
             f.error("P207", str(error), path)
         return
     if operator == "regex":
-        if message := compile_error(f"^(?:{value})$", condition.ignore_case):
+        if message := compile_error(f"^(?:{value})$"):
             f.error("P305", f"bad pattern: {message}", path)
         return
     if not value and operator in ("prefix", "suffix", "glob"):

@@ -112,6 +112,7 @@ def test_a_limit_without_a_match_takes_everything() -> None:
         ("host: [Example.ORG, '*.Example.org']", Op.GLOB, (b"example.org", b"*.example.org")),
         ("header.x: '{id}'", Op.EXACT, (b"{id}",)),
         ("header.x: {regex: 'A+'}", Op.REGEX, (b"A+",)),
+        ("header.x: {regex: 'A+', ignore_case: true}", Op.REGEX, (b"(?i:A+)",)),
         ("method: [GET, HEAD]", Op.EXACT, (b"GET", b"HEAD")),
         ("query.a: {present: true}", Op.PRESENT, ()),
     ],
