@@ -26,6 +26,8 @@ from .bench import MANY_KEYS, Bench
 from .figures import GROUPS, Figure
 from .servers import BenchError
 
+FILE_WIDTH = 110  # of a table that goes to a file: one line per figure
+
 Failures = dict[str, str]  # group: why it has no figures
 
 
@@ -114,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchError as error:
         console.print(str(error), style="red", highlight=False)
         return 1
-    Console().print(table(figures))
+    Console(width=None if sys.stdout.isatty() else FILE_WIDTH).print(table(figures))
     for name, why in failures.items():
         console.print(f"{name}: {why}", style="red", highlight=False, markup=False)
     if options.json:

@@ -90,6 +90,10 @@ class Server:
         found = re.search(r"VmRSS:\s+(\d+) kB", status)
         return int(found[1]) * 1024 if found else 0
 
+    def logged(self, text: str) -> int:
+        """How often its output has this text."""
+        return self.log.read_text(errors="replace").count(text)
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
