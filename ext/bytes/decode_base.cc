@@ -14,22 +14,24 @@ int base64_value(char c) {
   return c == '/' ? 63 : -1;
 }
 
-// Line ends, and blanks before them or at the end, may stand between the digits; at most two "=", only at the end.
+// Whole groups of four. Line ends, and blanks before them or at the end, may stand between the digits; at most two "=",
+// only at the end.
 bool is_base64(const char *text, uint32_t size) {
-  int padding = 0;
+  int padding = 0, digits = 0;
   for (uint32_t i = 0; i < size; ++i) {
     uint32_t blanks = i;
     while (i < size && text[i] == ' ') ++i;
     if (i == size) break;
     if (text[i] == '\n' || (size - i >= 2 && text[i] == '\r' && text[i + 1] == '\n')) continue;
     if (i != blanks) return false;
+    ++digits;
     if (text[i] == '=') {
       if (++padding > 2) return false;
     } else if (padding > 0 || base64_value(text[i]) < 0) {
       return false;
     }
   }
-  return true;
+  return digits % 4 == 0;
 }
 
 // A digit as ModSecurity reads one, without asking whether it is one.

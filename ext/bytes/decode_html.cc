@@ -14,9 +14,9 @@ struct Entity {
 
 constexpr Entity kEntities[] = {{"quot", '"'}, {"amp", '&'}, {"lt", '<'}, {"gt", '>'}, {"nbsp", '\xa0'}};
 
-bool equals_ignoring_case(const char *text, uint32_t size, const char *name) {
-  if (std::strlen(name) != size) return false;
-  for (uint32_t i = 0; i < size; ++i) {
+bool starts_ignoring_case(const char *text, uint32_t size, const char *name) {
+  if (std::strlen(name) > size) return false;
+  for (uint32_t i = 0; name[i]; ++i) {
     if (to_lower(text[i]) != name[i]) return false;
   }
   return true;
@@ -52,7 +52,7 @@ uint32_t read_entity(const char *at, uint32_t left, char *value, uint32_t *liter
   uint32_t letters = 0;
   while (letters + 1 < left && is_alnum(at[letters + 1])) ++letters;
   for (const Entity &entity : kEntities) {
-    if (!equals_ignoring_case(at + 1, letters, entity.name)) continue;
+    if (!starts_ignoring_case(at + 1, letters, entity.name)) continue;  // "&ltx" is "<": letters behind it are lost
     *value = entity.value;
     return letters + 1;
   }

@@ -24,7 +24,8 @@ int sequence_length(unsigned first, uint32_t *code) {
 
 }  // namespace
 
-// Sequences become %uHHHH; a broken sequence loses its first byte; overlong ones and surrogates are followed by it.
+// Sequences become %uHHHH; a broken sequence loses its first byte; overlong ones and surrogates are followed by it. A
+// null byte that is not the last is lost.
 uint32_t utf8_to_unicode(rl_view in, char *out) {
   static const uint32_t kLeast[5] = {0, 0, 0x80, 0x800, 0x10000};
   char *at = out;
@@ -34,7 +35,7 @@ uint32_t utf8_to_unicode(rl_view in, char *out) {
     uint32_t code = 0;
     int length = sequence_length(first, &code);
     if (length == 0) {
-      *at++ = c;
+      if (c != '\0' || i + 1 == in.size) *at++ = c;
       ++i;
       continue;
     }

@@ -33,8 +33,8 @@ uint32_t compress_whitespace(rl_view in, char *out) {
 }
 
 uint32_t remove_whitespace(rl_view in, char *out) {
-  constexpr char kNoBreakSpace = '\xa0';
-  return keep_if(in, out, [](char c) { return !is_space(c) && c != kNoBreakSpace; });
+  // U+00A0 in UTF-8 and in Latin-1.
+  return keep_if(in, out, [](char c) { return !is_space(c) && c != '\xc2' && c != '\xa0'; });
 }
 
 uint32_t remove_nulls(rl_view in, char *out) {
