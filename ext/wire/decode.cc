@@ -79,23 +79,6 @@ void add_attribute(RequestDraft *draft, rl_view name, rl_view value) {
   attributes[out->attribute_count++] = {name, value};
 }
 
-bool read_entry(rl_view bytes, rl_view *key, rl_view *value) {
-  ProtoReader reader(bytes);
-  while (reader.next()) {
-    switch (reader.tag()) {
-      case tag_of(1, kBytes):
-        *key = reader.bytes();
-        break;
-      case tag_of(2, kBytes):
-        *value = reader.bytes();
-        break;
-      default:
-        reader.skip();
-    }
-  }
-  return !reader.failed();
-}
-
 bool parse_decimal(rl_view text, uint32_t *value) {
   const char *end = text.data + text.size;
   auto [stop, error] = std::from_chars(text.data, end, *value);

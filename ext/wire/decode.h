@@ -5,7 +5,8 @@
 
 namespace rl {
 
-// One request in the making. The first error stays.
+// One request in the making. The first error stays, but that the message is malformed outweighs what else is wrong with
+// it.
 struct RequestDraft {
   rl_request *request;
   RequestArena *arena;
@@ -20,6 +21,7 @@ struct RequestDraft {
   void fail(DecodeError why) {
     if (!error) error = why;
   }
+  void malformed(DecodeError why) { error = why; }
   // Settles what comes from more than one place; call last. NULL or the error.
   DecodeError finish();
 };
@@ -29,8 +31,6 @@ void add_header(RequestDraft *draft, rl_view name, rl_view value);
 // Adds one attribute; the last value of a name wins, as in every protobuf map.
 void add_attribute(RequestDraft *draft, rl_view name, rl_view value);
 
-// A map<string, string> entry.
-bool read_entry(rl_view bytes, rl_view *key, rl_view *value);
 // A whole decimal number up to 2^32 - 1.
 bool parse_decimal(rl_view text, uint32_t *value);
 

@@ -7,6 +7,7 @@ ValueError. Input lies in a heap block of exactly its size, so that a sanitizer 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
+from libcpp.memory cimport unique_ptr
 
 from ratelimitd._ext.core cimport (
     RL_MAX_MATCHES,
@@ -54,6 +55,13 @@ cdef extern from "wire/gzip.h" namespace "rl" nogil:
         kTooLarge
 
     Inflate _gzip_inflate "rl::gzip_inflate"(rl_view in_, size_t max, Buffer *out)
+
+
+cdef extern from "wire/reflection.h" namespace "rl" nogil:
+    cdef cppclass Reflection:
+        const char *answer(rl_view request, Buffer *out)
+
+    unique_ptr[Reflection] reflection_new(rl_view descriptor_set)
 
 
 cdef class Heap:
@@ -269,3 +277,21 @@ def gzip_inflate(bytes data, size_t max):
     cdef Inflate result = _gzip_inflate(heap.view, max, &out)
     name = "ok" if result == Inflate.kOk else "malformed" if result == Inflate.kMalformed else "too_large"
     return name, taken(&out)
+
+
+cdef class ReflectionServer:
+    cdef unique_ptr[Reflection] reflection
+
+    def __cinit__(self, bytes descriptor_set):
+        cdef Heap heap = Heap(descriptor_set)
+        self.reflection = reflection_new(heap.view)
+        if self.reflection.get() == NULL:
+            raise ValueError("not a FileDescriptorSet")
+
+    def answer(self, bytes request):
+        cdef Heap heap = Heap(request)
+        cdef Buffer out
+        cdef const char *error = self.reflection.get().answer(heap.view, &out)
+        if error != NULL:
+            raise ValueError(error.decode())
+        return taken(&out)

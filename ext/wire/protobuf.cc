@@ -7,66 +7,48 @@ namespace {
 constexpr int kMaxDepth = 100;
 }  // namespace
 
-uint64_t ProtoReader::long_varint(int max_bytes) {
+ProtoReader::Step ProtoReader::long_varint(const char *at, const char *end, int max_bytes) {
   uint64_t value = 0;
-  for (int i = 0; i < max_bytes; i++) {
-    if (at_ == end_) break;
-    uint8_t byte = static_cast<uint8_t>(*at_++);
+  for (int i = 0; i < max_bytes && at != end; i++) {
+    uint8_t byte = static_cast<uint8_t>(*at++);
     value |= static_cast<uint64_t>(byte & 0x7f) << (7 * i);
-    if (byte < 0x80) return value;
+    if (byte < 0x80) return {at, value};
   }
-  fail();
-  return 0;
+  return {nullptr, 0};
 }
 
-uint32_t ProtoReader::long_tag() {
-  uint64_t tag = long_varint(5);
-  return tag > UINT32_MAX ? 0 : static_cast<uint32_t>(tag);
-}
-
-void ProtoReader::skip_fixed(size_t size) {
-  if (static_cast<size_t>(end_ - at_) < size) {
-    fail();
-  } else {
-    at_ += size;
-  }
-}
-
-void ProtoReader::skip_other() {
-  switch (tag_ & 7) {
+const char *ProtoReader::skip_other(const char *at, const char *end, uint32_t tag) {
+  switch (tag & 7) {
     case kVarint:
-      varint();
-      break;
+      return long_varint(at, end, 10).at;
     case kFixed64:
-      skip_fixed(8);
-      break;
+      return end - at < 8 ? nullptr : at + 8;
     case kFixed32:
-      skip_fixed(4);
-      break;
+      return end - at < 4 ? nullptr : at + 4;
     case kGroup:
-      skip_group();
-      break;
+      return skip_group(at, end, tag);
     default:
-      fail();
+      return nullptr;
   }
 }
 
-void ProtoReader::skip_group() {
-  uint32_t open[kMaxDepth] = {tag_ >> 3};
+const char *ProtoReader::skip_group(const char *at, const char *end, uint32_t tag) {
+  uint32_t open[kMaxDepth] = {tag >> 3};
   int depth = 0;
-  while (next()) {
-    uint32_t type = tag_ & 7, field = tag_ >> 3;
+  ProtoReader reader({at, static_cast<uint32_t>(end - at)});
+  while (reader.next()) {
+    uint32_t type = reader.tag_ & 7, field = reader.tag_ >> 3;
     if (type == kGroup) {
-      if (++depth == kMaxDepth) break;
+      if (++depth == kMaxDepth) return nullptr;
       open[depth] = field;
     } else if (type == kEndGroup) {
-      if (field != open[depth]) break;
-      if (depth-- == 0) return;
+      if (field != open[depth]) return nullptr;
+      if (depth-- == 0) return reader.at_;
     } else {
-      skip();
+      reader.skip();
     }
   }
-  fail();
+  return nullptr;
 }
 
 }  // namespace rl

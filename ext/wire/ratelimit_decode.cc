@@ -9,14 +9,14 @@ constexpr DecodeError kMalformed = "CheckRequest is not a well-formed ratelimitd
 
 void read_header(RequestDraft *draft, rl_view bytes) {
   rl_view name{}, value{};  // Header has the shape of a map entry
-  if (!read_entry(bytes, &name, &value)) return draft->fail(kMalformed);
+  if (!read_entry(bytes, &name, &value)) return draft->malformed(kMalformed);
   if (name.size == 0) return draft->fail("headers: a name is empty");
   add_header(draft, name, value);
 }
 
 void read_attribute(RequestDraft *draft, rl_view bytes) {
   rl_view name{}, value{};
-  if (!read_entry(bytes, &name, &value)) return draft->fail(kMalformed);
+  if (!read_entry(bytes, &name, &value)) return draft->malformed(kMalformed);
   add_attribute(draft, name, value);
 }
 
@@ -80,7 +80,7 @@ DecodeError decode_check(rl_view bytes, RequestArena *arena, rl_request *out) {
   RequestDraft draft(bytes, arena, out);
   ProtoReader reader(bytes);
   while (reader.next()) read_field(&draft, &reader);
-  if (reader.failed()) draft.error = kMalformed;
+  if (reader.failed()) draft.malformed(kMalformed);
   return draft.finish();
 }
 
