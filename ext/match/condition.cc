@@ -98,10 +98,6 @@ bool condition_on_path(const Condition &condition) {
   return condition.source == RL_SOURCE_PATH || condition.source == RL_SOURCE_RAW_PATH;
 }
 
-bool condition_reads_text(const Condition &condition) {
-  return condition.op != RL_OP_CIDR || condition.source != RL_SOURCE_CLIENT_IP;
-}
-
 bool condition_compile(const rl_condition &from, Condition *out, std::string *error) {
   out->source = from.source;
   out->op = from.op;

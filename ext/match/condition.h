@@ -47,7 +47,9 @@ bool condition_holds(const Condition &condition, const Value &value, rl_attribut
 // What its path glob binds to {name}. 1 or 0.
 int condition_param(const Condition &condition, rl_attributes *attributes, rl_view name, rl_view *out);
 // Does it look at the value's text? CIDR on the client takes the address as it is.
-bool condition_reads_text(const Condition &condition);
+inline bool condition_reads_text(const Condition &condition) {
+  return condition.op != RL_OP_CIDR || condition.source != RL_SOURCE_CLIENT_IP;
+}
 // What a check of it costs, relative to others.
 int condition_cost(const Condition &condition);
 bool condition_on_path(const Condition &condition);

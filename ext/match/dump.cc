@@ -12,11 +12,12 @@ constexpr const char *kSources[] = {"constant", "client.ip", "method", "host",  
                                     "scheme",   "header",    "cookie", "query", "path_param", "attribute"};
 constexpr const char *kOps[] = {"is present", "=", "begins with", "ends with", "like", "matches", "in"};
 
-std::string network_words(const rl_network &network) {
+std::string network_words(rl_network network) {
+  rl_address_mask(&network.address, network.prefix);
   char text[46];
   const uint32_t size = rl_address_format(&network.address, text);
-  const bool ipv4 = rl_address_is_ipv4(&network.address) != 0 && network.prefix >= 96;
-  return std::string(text, size) + "/" + std::to_string(ipv4 ? network.prefix - 96 : network.prefix);
+  const int prefix = rl_address_is_ipv4(&network.address) != 0 ? network.prefix - 96 : network.prefix;
+  return std::string(text, size) + "/" + std::to_string(prefix);
 }
 
 std::string alternative_words(const rl_matcher *matcher, const Alternative &alternative) {

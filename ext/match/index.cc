@@ -103,7 +103,6 @@ void file_glob(IndexSlot *slot, const Condition &c, const Glob &glob, uint32_t i
 // Files id under the condition. Returns whether a hit implies that the condition holds.
 bool file(IndexSlot *slot, const Condition &c, uint32_t id) {
   const bool by_address = c.op == RL_OP_CIDR && c.source == RL_SOURCE_CLIENT_IP;
-  slot->looked_up |= !by_address;
   switch (c.op) {
     case RL_OP_EXACT:
       for (const std::string &operand : c.operands) strmap_add(&slot->exact[c.folded], view_of(operand), id);
@@ -127,6 +126,18 @@ bool file(IndexSlot *slot, const Condition &c, uint32_t id) {
       slot->present.push_back(id);
       return c.op == RL_OP_PRESENT;
   }
+}
+
+void note_parts(IndexSlot *slot) {
+  uint32_t parts = 0;
+  for (int folded = 0; folded < 2; folded++) {
+    if (!strmap_empty(slot->exact[folded])) parts |= kInExact << folded;
+    if (!trie_empty(slot->prefixes[folded])) parts |= kInPrefixes << folded;
+    if (!trie_empty(slot->suffixes[folded])) parts |= kInSuffixes << folded;
+  }
+  if (!slot->present.empty()) parts |= kInPresent;
+  if (!slot->networks.slots.empty()) parts |= kInNetworks;
+  slot->parts = static_cast<uint8_t>(parts);
 }
 
 }  // namespace
@@ -167,6 +178,7 @@ void index_finish(Index *index) {
       trie_finish(&slot.suffixes[folded]);
     }
     networks_finish(&slot.networks);
+    note_parts(&slot);
   }
 }
 

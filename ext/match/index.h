@@ -12,11 +12,14 @@
 
 namespace rl {
 
+// Which parts of a slot hold anything: a run asks only those. Shifted by one for the part without regard to case.
+enum : uint8_t { kInExact = 1, kInPrefixes = 4, kInSuffixes = 16, kInPresent = 64, kInNetworks = 128 };
+
 // What is filed under one value of a request; [1] of each pair is without regard to case.
 struct IndexSlot {
   int source;
+  uint8_t parts = 0;
   std::string name;
-  bool looked_up = false;  // is anything filed here that needs the value's text?
   StrMap exact[2];
   Trie prefixes[2];
   Trie suffixes[2];

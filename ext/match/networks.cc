@@ -10,8 +10,7 @@ namespace {
 
 uint64_t hash_of(const rl_network &network) {
   const auto *bytes = reinterpret_cast<const char *>(network.address.bytes);
-  return mix_words(load_word(bytes, 8) ^ 0xa0761d6478bd642fu,
-                   load_word(bytes + 8, 8) ^ 0xe7037ed1a0b428dbu ^ network.prefix);
+  return mix_words(load_8(bytes) ^ 0xa0761d6478bd642fu, load_8(bytes + 8) ^ 0xe7037ed1a0b428dbu ^ network.prefix);
 }
 
 int compare(const rl_network &a, const rl_network &b) {

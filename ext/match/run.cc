@@ -63,25 +63,32 @@ void consider_all(Run *run, Ids ids) {
   }
 }
 
-void look_up(Run *run, uint32_t number, const IndexSlot &slot) {
-  if (!slot.networks.slots.empty()) {
-    rl_address address;
-    if (rl_attributes_client(run->attributes, &address)) {
-      networks_walk(slot.networks, address, [&](Ids ids) {
-        consider_all(run, ids);
-        return true;
-      });
-    }
-  }
-  if (!slot.looked_up) return;
-  const Value &value = value_of(run, number);
-  if (!value.present) return;
+void look_up_networks(Run *run, const IndexSlot &slot) {
+  rl_address address;
+  if (!rl_attributes_client(run->attributes, &address)) return;
+  networks_walk(slot.networks, address, [&](Ids ids) {
+    consider_all(run, ids);
+    return true;
+  });
+}
+
+void look_up_text(Run *run, const IndexSlot &slot, rl_view text) {
+  const auto visit = [run](Ids ids) { consider_all(run, ids); };
   for (int folded = 0; folded < 2; folded++) {
-    consider_all(run, strmap_find(slot.exact[folded], value.text));
-    trie_walk(slot.prefixes[folded], value.text, [&](Ids ids) { consider_all(run, ids); });
-    trie_walk(slot.suffixes[folded], value.text, [&](Ids ids) { consider_all(run, ids); });
+    const uint32_t parts = slot.parts >> folded;
+    if (parts & kInExact) visit(strmap_find(slot.exact[folded], text));
+    if (parts & kInPrefixes) trie_walk(slot.prefixes[folded], text, visit);
+    if (parts & kInSuffixes) trie_walk(slot.suffixes[folded], text, visit);
   }
-  consider_all(run, slot.present);
+  if (slot.parts & kInPresent) visit(slot.present);
+}
+
+void look_up(Run *run, uint32_t number) {
+  const IndexSlot &slot = run->matcher->index.slots[number];
+  if (slot.parts & kInNetworks) look_up_networks(run, slot);
+  if ((slot.parts & ~kInNetworks) == 0) return;
+  const Value &value = value_of(run, number);
+  if (value.present) look_up_text(run, slot, value.text);
 }
 
 void begin(rl_match_scratch *scratch) {
@@ -93,7 +100,7 @@ void begin(rl_match_scratch *scratch) {
 
 uint32_t finish(Run *run, uint32_t *ids, uint32_t max) {
   uint32_t *held = run->scratch->held.data();
-  std::sort(held, held + run->held);
+  if (run->held > 1) std::sort(held, held + run->held);
   std::copy(held, held + std::min(run->held, max), ids);
   return run->held;
 }
@@ -139,7 +146,7 @@ uint32_t rl_matcher_run(const rl_matcher *matcher, rl_match_scratch *scratch, rl
   rl::Run run = {matcher, scratch, attributes};
   rl::begin(scratch);
   rl::consider_all(&run, matcher->index.always);
-  for (uint32_t i = 0; i < matcher->index.slots.size(); i++) rl::look_up(&run, i, matcher->index.slots[i]);
+  for (uint32_t i = 0; i < matcher->index.slots.size(); i++) rl::look_up(&run, i);
   return rl::finish(&run, ids, max);
 }
 

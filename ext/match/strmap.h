@@ -31,5 +31,6 @@ void strmap_add(StrMap *map, rl_view key, uint32_t id);
 void strmap_finish(StrMap *map);
 // In the order added; empty when there is none.
 Ids strmap_find(const StrMap &map, rl_view key);
+inline bool strmap_empty(const StrMap &map) { return map.slots.empty(); }
 
 }  // namespace rl

@@ -37,28 +37,45 @@ inline uint64_t mix_words(uint64_t a, uint64_t b) {
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
-// Eight bytes or the last few, zero-padded.
-inline uint64_t load_word(const char *data, size_t size) {
-  uint64_t word = 0;
-  memcpy(&word, data, size < 8 ? size : 8);
+inline uint64_t load_8(const char *data) {
+  uint64_t word;
+  memcpy(&word, data, sizeof word);
   return word;
 }
 
-inline uint64_t load_word_folded(const char *data, size_t size) {
-  char bytes[8] = {};
-  for (size_t i = 0; i < size && i < 8; i++) bytes[i] = to_lower(data[i]);
-  return load_word(bytes, 8);
+inline uint64_t load_4(const char *data) {
+  uint32_t word;
+  memcpy(&word, data, sizeof word);
+  return word;
+}
+
+// Fewer than eight bytes; two texts of one size give one word only when they are the same.
+inline uint64_t load_tail(const char *data, size_t size) {
+  if (size >= 4) return load_4(data) | load_4(data + size - 4) << 32;
+  if (size == 0) return 0;
+  const auto byte = [&](size_t at) { return uint64_t{static_cast<uint8_t>(data[at])}; };
+  return byte(0) | byte(size / 2) << 8 | byte(size - 1) << 16;
+}
+
+// Folds the ASCII letters of eight bytes at once: the high bit of a byte tells whether it lies in A..Z.
+inline uint64_t to_lower_word(uint64_t word) {
+  constexpr uint64_t kOnes = 0x0101010101010101u;
+  const uint64_t low = word & 0x7f * kOnes;
+  const uint64_t letters = ((low + (0x80 - 'A') * kOnes) ^ (low + (0x7f - 'Z') * kOnes)) & ~word & 0x80 * kOnes;
+  return word | letters >> 2;
 }
 
 // A seed that a caller cannot know makes collisions hard to craft.
 inline uint64_t hash_bytes(rl_view text, uint64_t seed, bool folded = false) {
-  uint64_t hash = seed ^ 0x9e3779b97f4a7c15u;
-  for (size_t at = 0; at < text.size; at += 8) {
-    const size_t left = text.size - at;
-    const uint64_t word = folded ? load_word_folded(text.data + at, left) : load_word(text.data + at, left);
-    hash = mix_words(hash ^ word, 0xa0761d6478bd642fu ^ seed);
+  const uint64_t key = 0xa0761d6478bd642fu ^ seed;
+  uint64_t hash = seed ^ text.size;
+  size_t at = 0;
+  for (; text.size - at >= 8; at += 8) {
+    const uint64_t word = load_8(text.data + at);
+    hash = mix_words(hash ^ (folded ? to_lower_word(word) : word), key);
   }
-  return mix_words(hash ^ text.size, 0xe7037ed1a0b428dbu);
+  const uint64_t tail = load_tail(text.data + at, text.size - at);
+  return mix_words(hash ^ (folded ? to_lower_word(tail) : tail) ^ 0xe7037ed1a0b428dbu, key);
 }
 
 }  // namespace rl

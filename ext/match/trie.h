@@ -32,6 +32,7 @@ struct Trie {
 
 void trie_add(Trie *trie, rl_view prefix, uint32_t id);
 void trie_finish(Trie *trie);
+inline bool trie_empty(const Trie &trie) { return trie.nodes.empty(); }
 
 inline char trie_byte(const Trie &trie, rl_view text, uint32_t at) {
   const char byte = text.data[trie.backward ? text.size - 1 - at : at];

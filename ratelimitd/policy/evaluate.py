@@ -6,13 +6,12 @@ speed. Pure.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 
 from ratelimitd.policy.plan import Cidr, Client, Condition, KeyPart, Limit, Match, Op, Override, OverrideKind, Source
 from ratelimitd.policy.request import Request
-from ratelimitd.policy.values import MAPPED, client_address, contains, get, parse_address
+from ratelimitd.policy.values import MAPPED, client_address, contains, format_address, get, mask, parse_address
 
 
 def evaluate(match: Match, request: Request, client: Client | None = None) -> tuple[bool, str | None]:
@@ -164,16 +163,16 @@ def describe(condition: Condition) -> str:
 
 
 def describe_cidr(cidr: Cidr) -> str:
-    if cidr.address.startswith(MAPPED) and cidr.prefix >= 96:
-        return f"{ipaddress.IPv4Address(cidr.address[12:])}/{cidr.prefix - 96}"
-    return f"{ipaddress.IPv6Address(cidr.address)}/{cidr.prefix}"
+    network = mask(cidr.address, cidr.prefix)
+    prefix = cidr.prefix - 96 if network.startswith(MAPPED) else cidr.prefix
+    return f"{format_address(network)}/{prefix}"
 
 
 def explain_failure(condition: Condition, request: Request, client: Client) -> str:
     """In words: `path = /login, but it is /logout`."""
     if condition.op is Op.CIDR and condition.source is Source.CLIENT_IP:
         address = client_address(request, client)
-        value = None if address is None else describe_cidr(Cidr(address, 128)).rpartition("/")[0].encode()
+        value = None if address is None else format_address(address).encode()
     else:
         value = get(request, client, condition.source, condition.name)
     return f"{describe(condition)}, but it is {'absent' if value is None else _words(value) or 'empty'}"

@@ -121,8 +121,20 @@ def parse_address(text: bytes) -> bytes | None:
 
 
 def contains(cidr: Cidr, address: bytes) -> bool:
-    drop = 128 - cidr.prefix
-    return int.from_bytes(cidr.address, "big") >> drop == int.from_bytes(address, "big") >> drop
+    return mask(cidr.address, cidr.prefix) == mask(address, cidr.prefix)
+
+
+def mask(address: bytes, prefix: int) -> bytes:
+    """Keeps the first prefix bits of 128."""
+    drop = 128 - prefix
+    return (int.from_bytes(address, "big") >> drop << drop).to_bytes(16, "big")
+
+
+def format_address(address: bytes) -> str:
+    """The canonical text (RFC 5952)."""
+    if address.startswith(MAPPED):
+        return str(ipaddress.IPv4Address(address[12:]))
+    return str(ipaddress.IPv6Address(address))
 
 
 def client_address(request: Request, client: Client) -> bytes | None:
@@ -156,9 +168,5 @@ def client_text(request: Request, client: Client) -> bytes | None:
     address = client_address(request, client)
     if address is None:
         return None
-    ipv4 = address.startswith(MAPPED)
-    drop = 128 - (96 + client.ipv4_prefix if ipv4 else client.ipv6_prefix)
-    masked = (int.from_bytes(address, "big") >> drop << drop).to_bytes(16, "big")
-    if masked.startswith(MAPPED):
-        return str(ipaddress.IPv4Address(masked[12:])).encode()
-    return str(ipaddress.IPv6Address(masked)).encode()
+    prefix = 96 + client.ipv4_prefix if address.startswith(MAPPED) else client.ipv6_prefix
+    return format_address(mask(address, prefix)).encode()
