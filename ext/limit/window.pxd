@@ -1,19 +1,23 @@
 # The arithmetic of the three algorithms, on a counter's plain state. No I/O, no clock, no allocation: `now` is a parameter.
 #
-# `hit` never wraps: counts saturate at 2**32 - 1. A clock that steps back never refills; one that stepped far back (more than a
-# window) is followed from there with the current count kept.
+# A hit fits when used + cost <= limit, with `used` rounded up: a fresh window admits exactly `limit` hits. Counts never wrap: they
+# saturate at 2**32 - 1. A clock that steps back never refills: the counter waits where it is, or, when it stepped back by more than a
+# window, follows with the current count kept (as if all of it had just happened).
+#
+# Words of a state. Sliding: 0 the bucket's number (low 32 bits), 1..buckets+1 the counts, newest first; two-bucket leaves 3..9 free.
+# Fixed: 0 the window's number, 1 the count. Token bucket: 0-1 the backlog, 2-3 since when (ms), 4 the limit it was charged under.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef enum:
     WINDOW_SLIDING = 0   # weighted two-bucket, or sub-buckets when buckets > 1
     WINDOW_FIXED = 1     # aligned to the epoch
-    WINDOW_BUCKET = 2    # token bucket, kept as a theoretical arrival time (GCRA)
+    WINDOW_BUCKET = 2    # token bucket: GCRA, kept as the exact backlog (theoretical arrival time - now, in 1/window_ms hits)
 
 
 cdef struct window_rule:
     uint32_t limit        # hits per window; token bucket: the burst. 0 bans
-    uint32_t window_ms
+    uint32_t window_ms    # at least 1
     uint8_t algorithm
     uint8_t buckets       # sliding: 1, or 2..8
 
@@ -36,8 +40,18 @@ cdef void window_peek(const window_rule *rule, const window_state *state, int64_
 # Charges cost, unconditionally. The state must be valid for rule (window_init or an earlier call).
 cdef void window_charge(const window_rule *rule, window_state *state, int64_t now_ms, uint32_t cost) noexcept nogil
 
+# Charges cost, unconditionally, and views the counter after that (over: 0 when used <= limit).
+cdef void window_take(const window_rule *rule, window_state *state, int64_t now_ms, uint32_t cost, window_view *out) noexcept nogil
+
 # A fresh counter that already has `used` hits (an evicted key's estimate; 0 for a new key).
 cdef void window_init(const window_rule *rule, window_state *state, int64_t now_ms, uint64_t used) noexcept nogil
 
-# When the counter no longer says anything (milliseconds since the epoch): it may then be dropped without a trace.
-cdef int64_t window_expires(const window_rule *rule, const window_state *state) noexcept nogil
+# Forgets the hits and keeps the place in time.
+cdef void window_clear(const window_rule *rule, window_state *state) noexcept nogil
+
+# When the counter no longer says anything (milliseconds since the epoch; 0: it is empty): it may then be dropped without a trace.
+# rule->limit is not read here: a counter outlives the rule that it was charged under.
+cdef int64_t window_expires(const window_rule *rule, const window_state *state, int64_t now_ms) noexcept nogil
+
+# Hits in the window now, rounded up, under the limit of the last charge: window_peek for who no longer has the rule's limit.
+cdef uint64_t window_used(const window_rule *rule, const window_state *state, int64_t now_ms) noexcept nogil

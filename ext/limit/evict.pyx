@@ -1,0 +1,97 @@
+from libc.stdint cimport uint32_t, uint64_t
+
+from ratelimitd._ext.limit.shard cimport (
+    RL_GROUP,
+    SLOT_NEAR,
+    TAG_EMPTY,
+    counter_slot,
+    digest_home,
+    group_after,
+    shard_erase,
+    slot_rule,
+)
+from ratelimitd._ext.limit.sketch cimport sketch_fold
+from ratelimitd._ext.limit.window cimport window_expires, window_rule, window_used
+
+
+cdef enum:
+    SWEEP = 4             # slots the hand passes at every insert: expired counters go even when nobody needs their room
+    CANDIDATES = 24       # counters that are compared before one is dropped
+    GROUPS = 4            # ... as far as these many groups hold so many
+
+
+# A counter that might be dropped.
+cdef struct victim:
+    bint found
+    uint32_t at
+    uint32_t last_s
+    uint64_t used
+
+
+cdef inline bint drop_expired(counter_shard *shard, uint32_t at, int64_t now_ms) noexcept nogil:
+    cdef window_rule rule
+    slot_rule(shard, at, &rule)
+    if window_expires(&rule, &shard.slots[at].state, now_ms) > now_ms:
+        return False
+    shard_erase(shard, at)
+    shard.expired += 1
+    return True
+
+
+cdef inline void sweep(counter_shard *shard, int64_t now_ms) noexcept nogil:
+    cdef int step
+    for step in range(SWEEP):
+        if shard.tags[shard.hand] != TAG_EMPTY:
+            drop_expired(shard, shard.hand, now_ms)
+        shard.hand = shard.hand + 1 if shard.hand + 1 < shard.groups * RL_GROUP else 0
+
+
+cdef inline void compare(const counter_shard *shard, uint32_t at, int64_t now_ms, victim *best) noexcept nogil:
+    """Least recently used; of the same second, the least used."""
+    cdef const counter_slot *slot = &shard.slots[at]
+    cdef window_rule rule
+    cdef uint64_t used
+    if slot.meta & SLOT_NEAR or (best.found and slot.last_s > best.last_s):
+        return
+    slot_rule(shard, at, &rule)
+    used = window_used(&rule, &slot.state, now_ms)
+    if best.found and slot.last_s == best.last_s and used >= best.used:
+        return
+    best.found = True
+    best.at = at
+    best.last_s = slot.last_s
+    best.used = used
+
+
+cdef inline void drop_live(counter_shard *shard, const victim *chosen, int64_t now_ms) noexcept nogil:
+    cdef const counter_slot *slot = &shard.slots[chosen.at]
+    cdef window_rule rule
+    slot_rule(shard, chosen.at, &rule)
+    sketch_fold(&shard.sketch, &slot.digest, chosen.used, window_expires(&rule, &slot.state, now_ms), now_ms)
+    shard_erase(shard, chosen.at)
+    shard.evicted += 1
+
+
+cdef bint shard_make_room(counter_shard *shard, const key_digest *digest, int64_t now_ms) noexcept nogil:
+    cdef uint32_t group = digest_home(shard, digest), groups, at, seen = 0
+    cdef uint32_t most = GROUPS if GROUPS < shard.groups else shard.groups
+    cdef victim best
+    best.found = False
+    sweep(shard, now_ms)
+    if shard.keys < shard.max_keys:
+        return True
+    for groups in range(most):
+        for at in range(group * RL_GROUP, (group + 1) * RL_GROUP):
+            if shard.tags[at] == TAG_EMPTY:
+                continue
+            if drop_expired(shard, at, now_ms):
+                return True
+            compare(shard, at, now_ms, &best)
+            seen += 1
+        if seen >= CANDIDATES:
+            break
+        group = group_after(shard, group)
+    if not best.found:
+        return False
+    drop_live(shard, &best, now_ms)
+    return True

@@ -1,0 +1,104 @@
+# One shard of the counter table: groups of 16 slots found by their tags (Abseil's SwissTable), probed group after group from the
+# key's home. A key is never behind a group that has an empty slot; erasing moves later keys up to keep that true (Knuth, TAOCP 3,
+# algorithm 6.4R, by groups), so there are no tombstones. All functions want the shard's lock held.
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from ratelimitd._ext.limit.key cimport key_digest
+from ratelimitd._ext.limit.sketch cimport counter_sketch
+from ratelimitd._ext.limit.window cimport window_rule, window_state
+
+
+cdef extern from "limit/group.h" namespace "rl" nogil:
+    enum:
+        RL_GROUP
+    uint32_t group_match(const uint8_t *tags, uint8_t tag) noexcept
+    uint32_t mask_first(uint32_t mask) noexcept
+    uint32_t mask_first_from(uint32_t mask, uint32_t start) noexcept
+    void prefetch(const void *line) noexcept
+    bint is_cache_line[T](const T *struct) noexcept
+
+
+cdef extern from "limit/spin.h" nogil:
+    ctypedef struct rl_spin:
+        pass
+    void spin_lock "rl::spin_lock"(rl_spin *lock) noexcept
+    void spin_unlock "rl::spin_unlock"(rl_spin *lock) noexcept
+
+
+cdef enum:
+    TAG_EMPTY = 0
+    SLOT_METRIC_BITS = 27             # the limit's metric slot; what is above them fits in no policy
+    SLOT_METRIC = (1 << 27) - 1
+    SLOT_NEAR = 1 << 27               # used at least 80 % of its limit when it was last charged: not to be dropped
+    SLOT_KIND_SHIFT = 28              # algorithm and buckets, see slot_kind
+
+
+# One cache line, so that a hit costs one miss.
+cdef struct counter_slot:
+    key_digest digest
+    window_state state
+    uint32_t meta
+    uint32_t last_s       # seconds since the epoch of the last hit
+
+
+cdef struct counter_shard:
+    rl_spin lock
+    counter_slot *slots   # groups * RL_GROUP
+    uint8_t *tags         # one to a slot; TAG_EMPTY or a byte of the digest
+    uint32_t *windows     # window_ms of every slot: with the kind, all that is left of its rule. Read when a slot may be dropped
+    counter_sketch sketch
+    uint32_t groups
+    uint32_t hand         # next slot that the sweep looks at
+    uint32_t keys
+    uint32_t max_keys
+    uint64_t inserted, evicted, expired, sketched
+
+
+cdef inline uint8_t digest_tag(const key_digest *digest) noexcept nogil:
+    cdef uint8_t tag = <uint8_t>digest.lo
+    return tag if tag != TAG_EMPTY else 1
+
+
+cdef inline uint32_t digest_home(const counter_shard *shard, const key_digest *digest) noexcept nogil:
+    return <uint32_t>((digest.hi >> 32) * shard.groups >> 32)
+
+
+# Where in its home group a key likes to be: its line can be fetched before the tags are there.
+cdef inline uint32_t digest_place(const key_digest *digest) noexcept nogil:
+    return <uint32_t>digest.hi & (RL_GROUP - 1)
+
+
+cdef inline uint32_t group_after(const counter_shard *shard, uint32_t group) noexcept nogil:
+    return group + 1 if group + 1 < shard.groups else 0
+
+
+# The key's slot, or NULL.
+cdef inline counter_slot *shard_find(const counter_shard *shard, const key_digest *digest) noexcept nogil:
+    cdef uint32_t group = digest_home(shard, digest), mask
+    cdef uint8_t tag = digest_tag(digest)
+    cdef const uint8_t *tags
+    cdef counter_slot *slot
+    while True:
+        tags = shard.tags + group * RL_GROUP
+        mask = group_match(tags, tag)
+        while mask:
+            slot = &shard.slots[group * RL_GROUP + mask_first(mask)]
+            if slot.digest.lo == digest.lo and slot.digest.hi == digest.hi:
+                return slot
+            mask &= mask - 1
+        if group_match(tags, TAG_EMPTY):
+            return NULL
+        group = group_after(shard, group)
+
+
+# A slot for a key that has none. Wants keys < max_keys. Its digest and window are set, the rest is the caller's to set.
+cdef counter_slot *shard_insert(counter_shard *shard, const key_digest *digest, const window_rule *rule) noexcept nogil
+
+# Empties slot number `at`. May move other keys.
+cdef void shard_erase(counter_shard *shard, uint32_t at) noexcept nogil
+
+# algorithm and buckets in four bits, ready for meta.
+cdef uint32_t slot_kind(const window_rule *rule) noexcept nogil
+
+# What is known of the rule that slot number `at` was charged under: all but the limit.
+cdef void slot_rule(const counter_shard *shard, uint32_t at, window_rule *out) noexcept nogil

@@ -1,0 +1,342 @@
+from libc.stdint cimport UINT32_MAX
+from libc.string cimport memset
+
+from ratelimitd._ext.limit.evict cimport shard_make_room
+from ratelimitd._ext.limit.shard cimport (
+    RL_GROUP,
+    SLOT_METRIC,
+    SLOT_NEAR,
+    TAG_EMPTY,
+    counter_shard,
+    counter_slot,
+    digest_home,
+    digest_place,
+    digest_tag,
+    group_match,
+    is_cache_line,
+    mask_first,
+    prefetch,
+    shard_erase,
+    shard_find,
+    shard_insert,
+    slot_kind,
+    slot_rule,
+    spin_lock,
+    spin_unlock,
+)
+from ratelimitd._ext.limit.sketch cimport SKETCH_ROWS, sketch_cell, sketch_estimate, sketch_fold
+from ratelimitd._ext.limit.window cimport (
+    window_charge,
+    window_clear,
+    window_expires,
+    window_init,
+    window_peek,
+    window_state,
+    window_take,
+)
+
+
+cdef extern from "limit/memory.h" namespace "rl" nogil:
+    void *memory_reserve(size_t bytes) noexcept
+    void memory_release(void *start, size_t bytes) noexcept
+
+
+cdef enum:
+    LINE = 64
+    GROUP_KEYS = 14       # of 16 slots: load 7/8
+    SHARD_KEYS = 2048     # keys to a shard at least, so that shards fill evenly; smaller tables have one shard
+    MAX_SHARD_BITS = 10
+    MAX_KEY_BITS = 36
+    SKETCH_KEYS = 8       # keys to a cell of each sketch row
+    SKETCH_LEAST = 64
+
+
+cdef struct counter_table:
+    counter_shard *shards
+    uint32_t shard_bits
+    uint64_t max_keys
+    uint64_t bytes
+
+
+# The sizes of one shard; every shard is laid out for the largest share of keys.
+cdef struct shard_layout:
+    uint32_t groups, width
+    uint64_t slots, tags, windows, sketch   # bytes, whole lines
+
+
+cdef inline uint64_t whole_lines(uint64_t bytes) noexcept nogil:
+    return (bytes + LINE - 1) // LINE * LINE
+
+
+cdef uint32_t choose_shard_bits(uint64_t max_keys) noexcept nogil:
+    cdef uint32_t bits = 0
+    while bits < MAX_SHARD_BITS and max_keys >> (bits + 1) >= SHARD_KEYS:
+        bits += 1
+    return bits
+
+
+cdef shard_layout lay_out(uint64_t keys) noexcept nogil:
+    cdef shard_layout at
+    at.groups = <uint32_t>((keys + GROUP_KEYS - 1) // GROUP_KEYS)
+    at.width = <uint32_t>(keys // SKETCH_KEYS)
+    if at.width < SKETCH_LEAST:
+        at.width = SKETCH_LEAST
+    at.slots = <uint64_t>at.groups * RL_GROUP * sizeof(counter_slot)
+    at.tags = whole_lines(<uint64_t>at.groups * RL_GROUP)
+    at.windows = whole_lines(<uint64_t>at.groups * RL_GROUP * sizeof(uint32_t))
+    at.sketch = whole_lines(<uint64_t>at.width * SKETCH_ROWS * sizeof(sketch_cell))
+    return at
+
+
+cdef counter_table *table_new(uint64_t max_keys) noexcept nogil:
+    if max_keys == 0 or max_keys >> MAX_KEY_BITS:
+        return NULL
+    is_cache_line(<counter_slot *>NULL)
+    cdef uint32_t bits = choose_shard_bits(max_keys), k
+    cdef uint64_t count = <uint64_t>1 << bits, share = max_keys >> bits, extra = max_keys & (count - 1)
+    cdef shard_layout sizes = lay_out(share + (extra != 0))
+    cdef uint64_t each = sizes.slots + sizes.tags + sizes.windows + sizes.sketch
+    cdef uint64_t head = whole_lines(sizeof(counter_table)) + count * sizeof(counter_shard)
+    cdef char *memory = <char *>memory_reserve(head + count * each)
+    if memory == NULL:
+        return NULL
+    cdef counter_table *table = <counter_table *>memory
+    cdef counter_shard *shard
+    table.shards = <counter_shard *>(memory + whole_lines(sizeof(counter_table)))
+    table.shard_bits = bits
+    table.max_keys = max_keys
+    table.bytes = head + count * each
+    memory += head
+    for k in range(count):
+        shard = &table.shards[k]
+        shard.max_keys = <uint32_t>(share + (k < extra))
+        shard.groups = sizes.groups
+        shard.sketch.width = sizes.width
+        shard.slots = <counter_slot *>memory
+        shard.tags = <uint8_t *>(memory + sizes.slots)
+        shard.windows = <uint32_t *>(memory + sizes.slots + sizes.tags)
+        shard.sketch.cells = <sketch_cell *>(memory + sizes.slots + sizes.tags + sizes.windows)
+        memory += each
+    return table
+
+
+cdef void table_free(counter_table *table) noexcept nogil:
+    if table != NULL:
+        memory_release(table, table.bytes)
+
+
+cdef inline uint32_t shard_number(const counter_table *table, const key_digest *digest) noexcept nogil:
+    return <uint32_t>(digest.lo >> 1 >> (63 - table.shard_bits))
+
+
+cdef inline counter_shard *shard_of(const counter_table *table, const key_digest *digest) noexcept nogil:
+    return &table.shards[shard_number(table, digest)]
+
+
+cdef inline int lock_shards(counter_table *table, const table_hit *hits, int count, uint32_t *order) noexcept nogil:
+    """Locks every shard that the hits touch, in ascending order so that two checks never wait for each other. Returns how many."""
+    cdef int locked = 0, i, k, at
+    cdef uint32_t number
+    for i in range(count):
+        number = shard_number(table, &hits[i].digest)
+        at = locked
+        while at > 0 and order[at - 1] > number:
+            at -= 1
+        if at > 0 and order[at - 1] == number:
+            continue
+        for k in range(locked, at, -1):
+            order[k] = order[k - 1]
+        order[at] = number
+        locked += 1
+    for i in range(locked):
+        spin_lock(&table.shards[order[i]].lock)
+    return locked
+
+
+cdef inline void unlock_shards(counter_table *table, const uint32_t *order, int locked) noexcept nogil:
+    cdef int i
+    for i in range(locked):
+        spin_unlock(&table.shards[order[i]].lock)
+
+
+cdef inline uint32_t with_pending(const table_hit *hits, int at) noexcept nogil:
+    """The cost of a hit and of those before it that fit and share its counter, saturated."""
+    cdef uint64_t cost = hits[at].cost
+    cdef int i
+    for i in range(at):
+        if hits[i].digest.lo == hits[at].digest.lo and hits[i].digest.hi == hits[at].digest.hi and not hits[i].view.over:
+            cost += hits[i].cost
+    return <uint32_t>cost if cost < UINT32_MAX else UINT32_MAX
+
+
+cdef inline void look(const counter_shard *shard, const counter_slot *slot, table_hit *hit, int64_t now_ms, uint32_t cost) noexcept nogil:
+    cdef window_state fresh
+    if slot != NULL:
+        window_peek(hit.rule, &slot.state, now_ms, cost, &hit.view)
+        return
+    window_init(hit.rule, &fresh, now_ms, sketch_estimate(&shard.sketch, &hit.digest, now_ms))
+    window_peek(hit.rule, &fresh, now_ms, cost, &hit.view)
+
+
+cdef inline void fetch_slots(const counter_table *table, const table_hit *hits, int count) noexcept nogil:
+    """Starts the misses of all hits before any is waited for."""
+    cdef const counter_shard *shard
+    cdef uint32_t first, mask
+    cdef int i
+    for i in range(count):
+        shard = shard_of(table, &hits[i].digest)
+        first = digest_home(shard, &hits[i].digest) * RL_GROUP
+        mask = group_match(shard.tags + first, digest_tag(&hits[i].digest))
+        if mask:
+            prefetch(&shard.slots[first + mask_first(mask)])
+
+
+cdef inline int look_all(const counter_table *table, table_hit *hits, int count, counter_slot **slots, int64_t now_ms) noexcept nogil:
+    cdef const counter_shard *shard
+    cdef int i, first = -1
+    for i in range(count):
+        shard = shard_of(table, &hits[i].digest)
+        slots[i] = shard_find(shard, &hits[i].digest)
+        look(shard, slots[i], &hits[i], now_ms, with_pending(hits, i))
+        if not hits[i].view.over:
+            continue
+        hits[i].view.remaining = 0
+        if first < 0 and not hits[i].shadow:
+            first = i
+    return first
+
+
+cdef inline uint32_t slot_meta(const table_hit *hit) noexcept nogil:
+    cdef uint32_t near = SLOT_NEAR if hit.view.used * 5 >= <uint64_t>hit.rule.limit * 4 else 0
+    return slot_kind(hit.rule) | near | (hit.slot if hit.slot < SLOT_METRIC else SLOT_METRIC)
+
+
+cdef inline void take(counter_slot *slot, table_hit *hit, int64_t now_ms) noexcept nogil:
+    window_take(hit.rule, &slot.state, now_ms, hit.cost, &hit.view)
+    hit.view.over = 0
+    slot.meta = slot_meta(hit)
+
+
+cdef inline uint32_t to_seconds(int64_t now_ms) noexcept nogil:
+    return <uint32_t>(<uint64_t>now_ms // 1000) if now_ms > 0 else 0
+
+
+cdef void take_new(counter_shard *shard, table_hit *hit, int64_t now_ms) noexcept nogil:
+    """Charges a key that had no slot when the check began."""
+    cdef counter_slot *slot = shard_find(shard, &hit.digest)   # an earlier hit of this check may have made one
+    cdef window_state fresh
+    cdef uint64_t used
+    if slot == NULL and hit.cost == 0:
+        return
+    if slot == NULL:
+        used = sketch_estimate(&shard.sketch, &hit.digest, now_ms)
+        if not shard_make_room(shard, &hit.digest, now_ms):
+            window_init(hit.rule, &fresh, now_ms, used)
+            window_take(hit.rule, &fresh, now_ms, hit.cost, &hit.view)
+            hit.view.over = 0
+            sketch_fold(&shard.sketch, &hit.digest, used + hit.cost, window_expires(hit.rule, &fresh, now_ms), now_ms)
+            shard.sketched += 1
+            return
+        slot = shard_insert(shard, &hit.digest, hit.rule)
+        window_init(hit.rule, &slot.state, now_ms, used)
+        shard.inserted += 1
+    take(slot, hit, now_ms)
+    slot.last_s = to_seconds(now_ms)
+
+
+cdef inline void charge_all(counter_table *table, table_hit *hits, int count, counter_slot **slots, bint charge, int64_t now_ms) noexcept nogil:
+    cdef uint32_t now_s = to_seconds(now_ms)
+    cdef bint grown = False
+    cdef int i
+    for i in range(count):
+        if slots[i] != NULL:
+            if charge and not hits[i].view.over:
+                take(slots[i], &hits[i], now_ms)
+            else:
+                window_charge(hits[i].rule, &slots[i].state, now_ms, 0)   # follows a clock that stepped far back
+            slots[i].last_s = now_s     # a key that is denied, or only watched, is in use too
+        else:
+            grown = True
+    if not (charge and grown):
+        return
+    for i in range(count):              # inserting moves slots: only now
+        if slots[i] == NULL and not hits[i].view.over:
+            take_new(shard_of(table, &hits[i].digest), &hits[i], now_ms)
+
+
+cdef int table_decide(counter_table *table, table_hit *hits, int count, bint all_or_none, bint dry, int64_t now_ms) noexcept nogil:
+    cdef uint32_t order[TABLE_MAX_HITS]
+    cdef counter_slot *slots[TABLE_MAX_HITS]
+    cdef int locked, first
+    if count > TABLE_MAX_HITS:
+        count = TABLE_MAX_HITS
+    locked = lock_shards(table, hits, count, order)
+    fetch_slots(table, hits, count)
+    first = look_all(table, hits, count, slots, now_ms)
+    if not dry:
+        charge_all(table, hits, count, slots, not all_or_none or first < 0, now_ms)
+    unlock_shards(table, order, locked)
+    return first
+
+
+cdef void table_prefetch(counter_table *table, const table_hit *hits, int count) noexcept nogil:
+    cdef const counter_shard *shard
+    cdef uint32_t first
+    cdef int i
+    for i in range(count):
+        shard = shard_of(table, &hits[i].digest)
+        first = digest_home(shard, &hits[i].digest) * RL_GROUP
+        prefetch(shard)
+        prefetch(shard.tags + first)
+        prefetch(&shard.slots[first + digest_place(&hits[i].digest)])
+
+
+cdef int table_lookup(counter_table *table, const key_digest *digest, const window_rule *rule, int64_t now_ms, window_view *out) noexcept nogil:
+    cdef counter_shard *shard = shard_of(table, digest)
+    cdef const counter_slot *slot
+    spin_lock(&shard.lock)
+    slot = shard_find(shard, digest)
+    if slot != NULL:
+        window_peek(rule, &slot.state, now_ms, 0, out)
+    spin_unlock(&shard.lock)
+    return slot != NULL
+
+
+cdef inline void reset_slot(counter_shard *shard, counter_slot *slot) noexcept nogil:
+    cdef uint32_t at = <uint32_t>(slot - shard.slots)
+    cdef window_rule rule
+    # While the sketch may know the key, an empty counter has to stand before it.
+    if shard.sketch.expires_s:
+        slot_rule(shard, at, &rule)
+        window_clear(&rule, &slot.state)
+        slot.meta &= ~<uint32_t>SLOT_NEAR
+    else:
+        shard_erase(shard, at)
+
+
+cdef int table_reset(counter_table *table, const key_digest *digest) noexcept nogil:
+    cdef counter_shard *shard = shard_of(table, digest)
+    cdef counter_slot *slot
+    spin_lock(&shard.lock)
+    slot = shard_find(shard, digest)
+    if slot != NULL:
+        reset_slot(shard, slot)
+    spin_unlock(&shard.lock)
+    return slot != NULL
+
+
+cdef void table_get_stats(counter_table *table, table_stats *out) noexcept nogil:
+    cdef counter_shard *shard
+    cdef uint64_t k
+    memset(out, 0, sizeof(table_stats))
+    out.max_keys = table.max_keys
+    out.bytes = table.bytes
+    for k in range(<uint64_t>1 << table.shard_bits):
+        shard = &table.shards[k]
+        spin_lock(&shard.lock)
+        out.keys += shard.keys
+        out.inserted += shard.inserted
+        out.evicted += shard.evicted
+        out.expired += shard.expired
+        out.sketched += shard.sketched
+        spin_unlock(&shard.lock)

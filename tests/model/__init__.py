@@ -1,0 +1,1 @@
+"""The ground truth: counting in plain Python with exact rationals, slow and obvious. Imports nothing of ours."""
