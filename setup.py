@@ -33,7 +33,7 @@ FLAGS += ["-O0"] if DEBUG else ["-O2"]
 FLAGS += [f"-march={MARCH}"] if MARCH else []
 FLAGS += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined"] if SANITIZE else []
 CXX_FLAGS = ["-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers"]
-CYTHON_FLAGS = ["-std=c++20", "-Wno-unused-function", "-Wno-cpp"]
+CYTHON_FLAGS = ["-std=c++20", "-Wno-unused-function", "-Wno-sign-compare", "-Wno-cpp"]
 LINK_FLAGS = [f"-fsanitize={SANITIZE}"] if SANITIZE else []
 
 

@@ -80,6 +80,7 @@ cdef extern from "core/verdict.h" nogil:
         uint8_t header_families
         uint16_t status
         uint8_t inspected_all
+        uint8_t metadata
         int16_t deciding_state
         int16_t deciding_match
         int16_t tightest_state
@@ -101,3 +102,12 @@ cdef extern from "core/spine.h" nogil:
         void (*enter)(void *self, uint32_t worker) noexcept
         void (*leave)(void *self, uint32_t worker) noexcept
         void (*check)(void *self, uint32_t worker, int64_t now_ns, const rl_request *request, rl_verdict *verdict) noexcept
+
+
+cdef extern from "core/atomic.h" nogil:
+    void *rl_load_pointer(void **at) noexcept
+    void rl_store_pointer(void **at, void *value) noexcept
+    void rl_count(uint64_t *at, uint64_t n) noexcept
+    uint64_t rl_counted(const uint64_t *at) noexcept
+    uint64_t rl_load_acquire(const uint64_t *at) noexcept
+    void rl_store_release(uint64_t *at, uint64_t value) noexcept

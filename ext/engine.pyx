@@ -1,9 +1,662 @@
-from ratelimitd._ext.limit.key cimport key_digest, key_hash, key_secret
+"""The native engine's Python face: start, swap, check, stats, drain. The only module that touches Python objects at run time."""
+import os
+import threading
+import time
 
-def smoke():
-    cdef key_secret s
-    cdef key_digest d
-    s.k0 = 1
-    s.k1 = 2
-    key_hash(&s, NULL, 0, &d)
-    return d.lo, d.hi
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from ratelimitd._ext.check cimport (
+    COUNT_KINDS,
+    COUNT_NEAR,
+    COUNT_OVER_LIMIT,
+    COUNT_SHADOW,
+    COUNT_SLOTS,
+    check,
+    check_digest,
+    check_enter,
+    check_leave,
+    check_rate,
+    check_shared,
+    check_worker,
+    worker_free,
+    worker_new,
+)
+from ratelimitd._ext.core cimport (
+    RL_DENY,
+    RL_MAX_ATTRIBUTES,
+    RL_MAX_HEADERS,
+    rl_counted,
+    rl_load_pointer,
+    rl_pair,
+    rl_request,
+    rl_spine,
+    rl_store_pointer,
+    rl_verdict,
+    rl_view,
+)
+from ratelimitd._ext.events cimport ring_pop
+from ratelimitd._ext.limit.key cimport key_digest
+from ratelimitd._ext.limit.table cimport (
+    table_free,
+    table_get_stats,
+    table_lookup,
+    table_new,
+    table_reset,
+    table_stats,
+)
+from ratelimitd._ext.limit.window cimport window_view
+from ratelimitd._ext.match cimport rl_address, rl_address_parse
+from ratelimitd._ext.net cimport (
+    RL_ABUSE_COUNT,
+    RL_HEALTH_NOT_SERVING,
+    RL_HEALTH_SERVING,
+    RL_LATENCY_BUCKETS,
+    RL_MAX_WORKERS,
+    RL_METHOD_COUNT,
+    RL_OK,
+    rl_latency_bounds_us,
+    rl_server,
+    rl_server_connections,
+    rl_server_drain,
+    rl_server_error,
+    rl_server_free,
+    rl_server_listen,
+    rl_server_new,
+    rl_server_options,
+    rl_server_set_descriptors,
+    rl_server_set_health,
+    rl_server_start,
+    rl_server_stats,
+    rl_server_stats_t,
+    rl_server_stop,
+)
+from ratelimitd._ext.snapshot cimport Snapshot, snapshot, snapshot_build, snapshot_domain, snapshot_find, snapshot_limit, snapshot_rate
+
+from ratelimitd.errors import EngineError
+from ratelimitd.policy.plan import Plan
+
+cdef extern from "<unistd.h>" nogil:
+    int usleep(unsigned int microseconds)
+
+cdef extern from "wire/messages.h" namespace "rl" nogil:
+    void client_headers(const rl_verdict &verdict, void (*sink)(void *context, rl_view name, rl_view value) noexcept, void *context)
+
+REASONS = ("", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload")
+METHODS = ("envoy_check", "check", "check_batch", "health", "reflection", "unknown")
+ABUSES = ("protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled")
+
+SERVER_DEFAULTS = {
+    "max_connections": 10_000,
+    "max_streams": 1024,
+    "max_message": 4 << 20,
+    "max_header_list": 16 << 10,
+    "max_batch": 100,
+    "idle_timeout_ms": 0,
+    "stall_timeout_ms": 10_000,
+    "max_connection_age_ms": 0,
+    "max_connection_age_grace_ms": 10_000,
+    "max_output": 1 << 20,
+}
+
+
+cdef class Engine:
+    cdef check_shared shared
+    cdef rl_server *server
+    cdef rl_spine spine
+    cdef object _lock             # one control call at a time
+    cdef dict _slots              # (kind, domain, name) -> metric slot
+    cdef dict _programs           # rules -> compiled program, of the current snapshot
+    cdef Snapshot _current
+    cdef list _retired            # snapshots that a worker may still read
+    cdef bint _started
+
+    def __cinit__(
+        self,
+        *,
+        workers=1,
+        max_keys=1_000_000,
+        hash_key=None,
+        sample=128,
+        denials_per_second=1000,
+        server=None,
+    ):
+        cdef uint32_t index
+        cdef bytes secret = os.urandom(16) if hash_key is None else bytes(hash_key)
+        if not 1 <= workers <= RL_MAX_WORKERS:
+            raise EngineError(f"workers: {workers}, must be 1 to {RL_MAX_WORKERS}")
+        if max_keys < 1:
+            raise EngineError(f"max_keys: {max_keys}, must be at least 1")
+        if len(secret) != 16:
+            raise EngineError(f"hash_key: {len(secret)} bytes, must be 16")
+        self._lock = threading.Lock()
+        self._slots = {}
+        self._programs = {}
+        self._retired = []
+        memcpy(&self.shared.secret, <const char *>secret, 16)
+        self.shared.sample = sample
+        self.shared.denials_per_second = denials_per_second
+        # The last worker is the control plane's own: Engine.check decides on it.
+        self.shared.worker_count = workers + 1
+        self.shared.workers = <check_worker **>calloc(workers + 1, sizeof(check_worker *))
+        if self.shared.workers == NULL:
+            raise MemoryError
+        for index in range(self.shared.worker_count):
+            self.shared.workers[index] = worker_new(int.from_bytes(os.urandom(8), "little"))
+            if self.shared.workers[index] == NULL:
+                raise MemoryError
+        self.shared.table = table_new(max_keys)
+        if self.shared.table == NULL:
+            raise EngineError(f"cannot reserve memory for {max_keys} keys: lower max_keys")
+        self.spine.self = &self.shared
+        self.spine.enter = check_enter
+        self.spine.leave = check_leave
+        self.spine.check = check
+        self._new_server(workers, server or {})
+
+    cdef _new_server(self, uint32_t workers, object given):
+        cdef rl_server_options options
+        unknown = set(given) - set(SERVER_DEFAULTS)
+        if unknown:
+            raise EngineError(f"server: unknown options {sorted(unknown)}; known are {sorted(SERVER_DEFAULTS)}")
+        values = {**SERVER_DEFAULTS, **given}
+        options.workers = workers
+        options.max_connections = values["max_connections"]
+        options.max_streams = values["max_streams"]
+        options.max_message = values["max_message"]
+        options.max_header_list = values["max_header_list"]
+        options.max_batch = values["max_batch"]
+        options.idle_timeout_ms = values["idle_timeout_ms"]
+        options.stall_timeout_ms = values["stall_timeout_ms"]
+        options.max_connection_age_ms = values["max_connection_age_ms"]
+        options.max_connection_age_grace_ms = values["max_connection_age_grace_ms"]
+        options.max_output = values["max_output"]
+        self.server = rl_server_new(&options, &self.spine)
+        if self.server == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        cdef uint32_t index
+        if self.server != NULL:
+            if self._started:
+                with nogil:
+                    rl_server_stop(self.server)
+            rl_server_free(self.server)
+        if self.shared.workers != NULL:
+            for index in range(self.shared.worker_count):
+                worker_free(self.shared.workers[index])
+            free(self.shared.workers)
+        if self.shared.table != NULL:
+            table_free(self.shared.table)
+
+    # ---- the policy
+
+    def swap(self, plan, *, cache_dir=None):
+        cdef Snapshot fresh
+        started = time.perf_counter()
+        with self._lock:
+            programs = dict(self._programs)
+            generation = self._current.data.generation + 1 if self._current is not None else 1
+            fresh = snapshot_build(plan, generation, self._slot, programs, cache_dir)
+            report = _differences(self._current.plan if self._current is not None else Plan(), plan)
+            used = {domain.scan.rules for domain in plan.domains}
+            self._programs = {rules: program for rules, program in programs.items() if rules in used}
+            if self._current is not None:
+                self._retired.append(self._current)
+            self._current = fresh
+            rl_store_pointer(<void **>&self.shared.current, fresh.data)
+            self._reclaim(200)
+        report |= {
+            "generation": generation,
+            "databases": fresh.databases,
+            "compile_ms": (time.perf_counter() - started) * 1000,
+        }
+        return report
+
+    def _slot(self, kind, domain, name):
+        """Slots are never taken back: a limit that returns goes on counting where it stopped. When they run out, slot 0 takes the rest."""
+        key = (kind, domain, name)
+        slot = self._slots.get(key)
+        if slot is None:
+            if len(self._slots) >= COUNT_SLOTS - 1:
+                return 0
+            slot = self._slots[key] = len(self._slots) + 1
+        return slot
+
+    cdef _reclaim(self, int patience_ms):
+        """Drops retired snapshots that no worker has pinned. A worker lets go at the end of its turn, so the wait is short."""
+        while self._retired:
+            self._retired = [old for old in self._retired if self._pinned((<Snapshot>old).data)]
+            if not self._retired or patience_ms <= 0:
+                return
+            patience_ms -= 1
+            with nogil:
+                usleep(1000)
+
+    cdef bint _pinned(self, snapshot *old) noexcept:
+        cdef uint32_t index
+        for index in range(self.shared.worker_count):
+            if rl_load_pointer(<void **>&self.shared.workers[index].pinned) == <void *>old:
+                return True
+        return False
+
+    def dump(self):
+        from ratelimitd._ext.dump import dump
+
+        with self._lock:
+            return dump(self._current) if self._current is not None else "no policy\n"
+
+    # ---- deciding in process
+
+    def check(self, request, *, now_ns=None):
+        cdef _Request native = _Request(request)
+        cdef rl_verdict *verdict = <rl_verdict *>calloc(1, sizeof(rl_verdict))
+        cdef uint32_t worker = self.shared.worker_count - 1
+        cdef int64_t now = time.time_ns() if now_ns is None else now_ns
+        if verdict == NULL:
+            raise MemoryError
+        try:
+            with self._lock:
+                check_enter(&self.shared, worker)
+                check(&self.shared, worker, now, &native.data, verdict)
+                answer = _verdict(verdict)
+                check_leave(&self.shared, worker)
+            return answer
+        finally:
+            free(verdict)
+
+    def bench(self, request, count, *, now_ns=None):
+        """Decides the same request count times without the interpreter lock; nanoseconds per check. For benchmarks/micro.py."""
+        cdef _Request native = _Request(request)
+        cdef rl_verdict *verdict = <rl_verdict *>calloc(1, sizeof(rl_verdict))
+        cdef uint32_t worker = self.shared.worker_count - 1
+        cdef int64_t now = time.time_ns() if now_ns is None else now_ns
+        cdef int64_t turn, turns = count
+        if verdict == NULL:
+            raise MemoryError
+        try:
+            with self._lock:
+                started = time.perf_counter_ns()
+                with nogil:
+                    check_enter(&self.shared, worker)
+                    for turn in range(turns):
+                        check(&self.shared, worker, now, &native.data, verdict)
+                    check_leave(&self.shared, worker)
+                return (time.perf_counter_ns() - started) / count
+        finally:
+            free(verdict)
+
+    def lookup(self, domain, limit, key, *, now_ns=None):
+        cdef _Key found = self._key(domain, limit, key)
+        cdef window_view view
+        cdef int64_t now = time.time_ns() if now_ns is None else now_ns
+        if found is None or not table_lookup(self.shared.table, &found.digest, &found.rate.rule, now // 1000000, &view):
+            return None
+        return {
+            "limit": found.rate.rule.limit,
+            "used": view.used,
+            "remaining": view.remaining,
+            "reset_after_ms": view.reset_after_ms,
+            "window_ms": found.rate.rule.window_ms,
+            "unlimited": bool(found.rate.unlimited),
+        }
+
+    def reset(self, domain, limit, key):
+        cdef _Key found = self._key(domain, limit, key)
+        return found is not None and bool(table_reset(self.shared.table, &found.digest))
+
+    cdef _Key _key(self, object domain, object limit, object key):
+        """None when there is no such limit; EngineError when the key has the wrong number of parts."""
+        cdef _Key out
+        cdef Snapshot current = self._current
+        cdef const snapshot_domain *place
+        cdef uint32_t index
+        cdef rl_view name
+        cdef bytes domain_name = _bytes(domain), limit_name = _bytes(limit)
+        if current is None:
+            return None
+        name.data = domain_name
+        name.size = <uint32_t>len(domain_name)
+        place = snapshot_find(current.data, name)
+        if place == NULL:
+            return None
+        for index in range(place.limit_count):
+            if (<bytes>place.limits[index].name.data[:place.limits[index].name.size]) == limit_name:
+                out = _Key()
+                out.owner = current
+                out.set(&self.shared, &place.limits[index], [_bytes(part) for part in key])
+                return out
+        return None
+
+    # ---- the server
+
+    def listen(self, address):
+        cdef char bound[256]
+        cdef bytes text = _bytes(address)
+        cdef const char *wanted = text
+        cdef int code
+        bound[0] = 0
+        with nogil:
+            code = rl_server_listen(self.server, wanted, bound, sizeof(bound))
+        self._must(code)
+        return (<bytes>bound).decode()
+
+    def set_descriptors(self, descriptors):
+        cdef bytes data = descriptors
+        self._must(rl_server_set_descriptors(self.server, <const uint8_t *><const char *>data, len(data)))
+
+    def start(self):
+        cdef int code
+        with nogil:
+            code = rl_server_start(self.server)
+        self._must(code)
+        self._started = True
+
+    def set_health(self, serving):
+        rl_server_set_health(self.server, RL_HEALTH_SERVING if serving else RL_HEALTH_NOT_SERVING)
+
+    def drain(self):
+        with nogil:
+            rl_server_drain(self.server)
+
+    def connections(self):
+        return rl_server_connections(self.server)
+
+    def stop(self):
+        if self._started:
+            with nogil:
+                rl_server_stop(self.server)
+            self._started = False
+
+    cdef _must(self, int code):
+        """The one place where a data plane code becomes an exception."""
+        if code != RL_OK:
+            raise EngineError(rl_server_error(self.server).decode(errors="replace"))
+
+    # ---- what happened
+
+    def events(self, limit=1024):
+        cdef uint32_t index
+        out = []
+        with self._lock:
+            for index in range(self.shared.worker_count):
+                out += ring_pop(&self.shared.workers[index].ring, limit - len(out))
+        return out
+
+    def stats(self):
+        cdef table_stats table
+        cdef uint32_t index
+        with self._lock:
+            self._reclaim(0)
+            table_get_stats(self.shared.table, &table)
+            decisions, limits = self._counts()
+            return {
+                "server": self._server_stats(),
+                "latency_bounds_us": [rl_latency_bounds_us[index] for index in range(RL_LATENCY_BUCKETS)],
+                "decisions": decisions,
+                "limits": limits,
+                "scan": {
+                    "scans": self._total("scans"),
+                    "bytes": self._total("scan_bytes"),
+                    "matches": self._total("scan_matches"),
+                    "errors": self._total("scan_errors"),
+                },
+                "table": {
+                    "keys": table.keys,
+                    "max_keys": table.max_keys,
+                    "inserted": table.inserted,
+                    "evicted": table.evicted,
+                    "expired": table.expired,
+                    "sketched": table.sketched,
+                    "bytes": table.bytes,
+                },
+                "limits_truncated": self._total("limits_truncated"),
+                "ring": {"lost": self._total("lost")},
+                "generation": self._current.data.generation if self._current is not None else 0,
+            }
+
+    cdef uint64_t _total(self, str name) except? 0:
+        """One of check_totals, summed over workers."""
+        cdef uint32_t index
+        cdef uint64_t out = 0
+        cdef check_worker *worker
+        for index in range(self.shared.worker_count):
+            worker = self.shared.workers[index]
+            if name == "scans":
+                out += rl_counted(&worker.totals.scans)
+            elif name == "scan_bytes":
+                out += rl_counted(&worker.totals.scan_bytes)
+            elif name == "scan_matches":
+                out += rl_counted(&worker.totals.scan_matches)
+            elif name == "scan_errors":
+                out += rl_counted(&worker.totals.scan_errors)
+            elif name == "limits_truncated":
+                out += rl_counted(&worker.totals.limits_truncated)
+            elif name == "lost":
+                out += rl_counted(&worker.ring.lost)
+            elif name == "no_policy_allow":
+                out += rl_counted(&worker.totals.no_policy_allow)
+            elif name == "no_policy_deny":
+                out += rl_counted(&worker.totals.no_policy_deny)
+            elif name == "overload":
+                out += rl_counted(&worker.totals.overload)
+            else:
+                raise KeyError(name)
+        return out
+
+    cdef uint64_t _counted(self, uint32_t slot, uint32_t kind) noexcept:
+        cdef uint32_t index
+        cdef uint64_t out = 0
+        for index in range(self.shared.worker_count):
+            out += rl_counted(&self.shared.workers[index].counts[slot * COUNT_KINDS + kind])
+        return out
+
+    cdef tuple _counts(self):
+        """(decisions, limits) as _engine.pyi describes them. A limit's and a list's decisions carry its name, the others none."""
+        cdef uint32_t slot, kind
+        decisions = []
+        limits = []
+
+        def decided(domain, decider, decision, reason, count):
+            if count:
+                decisions.append(
+                    {"domain": domain, "limit": decider, "decision": decision, "reason": reason, "count": count}
+                )
+
+        for (what, domain_name, name), slot in self._slots.items():
+            domain, text = domain_name.decode(), name.decode()
+            if what == "limit":
+                decided(domain, text, "deny", "over_limit", self._counted(slot, COUNT_OVER_LIMIT))
+                near, shadow = self._counted(slot, COUNT_NEAR), self._counted(slot, COUNT_SHADOW)
+                if near or shadow:
+                    limits.append({"domain": domain, "limit": text, "near": near, "shadow_denied": shadow})
+            elif what == "list":
+                decided(domain, text, "allow", "allow_list", self._counted(slot, 1))
+                decided(domain, text, "deny", "deny_list", self._counted(slot, 2))
+            else:
+                decided(domain, "", "allow", "", self._counted(slot, 0))
+                for kind in (4, 5):
+                    decided(domain, "", "deny", REASONS[kind], self._counted(slot, kind))
+        decided("", "", "allow", "no_policy", self._total("no_policy_allow"))
+        decided("", "", "deny", "no_policy", self._total("no_policy_deny"))
+        decided("", "", "deny", "overload", self._total("overload"))
+        return decisions, limits
+
+    cdef dict _server_stats(self):
+        cdef rl_server_stats_t stats
+        cdef int index
+        memset(&stats, 0, sizeof(stats))
+        rl_server_stats(self.server, &stats)
+        return {
+            "connections_accepted": stats.connections_accepted,
+            "connections_closed": stats.connections_closed,
+            "connections_refused": stats.connections_refused,
+            "connections_by_worker": [stats.connections_by_worker[index] for index in range(self.shared.worker_count - 1)],
+            "bytes_read": stats.bytes_read,
+            "bytes_written": stats.bytes_written,
+            "turns": stats.turns,
+            "calls": {METHODS[index]: stats.calls[index] for index in range(RL_METHOD_COUNT)},
+            "grpc_errors": [stats.grpc_errors[index] for index in range(17)],
+            "shed": stats.shed,
+            "deadline_passed": stats.deadline_passed,
+            "abuse": {ABUSES[index]: stats.abuse[index] for index in range(RL_ABUSE_COUNT)},
+            "latency": [stats.latency[index] for index in range(RL_LATENCY_BUCKETS + 1)],
+            "latency_sum_ns": stats.latency_sum_ns,
+        }
+
+
+cdef class _Key:
+    """A limit's counter: its digest and the rate that applies."""
+
+    cdef key_digest digest
+    cdef const snapshot_rate *rate
+    cdef Snapshot owner
+
+    cdef set(self, const check_shared *shared, const snapshot_limit *limit, list parts):
+        cdef rl_view views[8]
+        cdef rl_view text
+        cdef rl_address client
+        cdef rl_address *known = NULL
+        cdef uint32_t index
+        cdef bytes joined = b"|".join(parts)
+        if len(parts) != limit.key_count:
+            raise EngineError(f"the key of this limit has {limit.key_count} parts, {len(parts)} given")
+        for index in range(limit.key_count):
+            views[index].data = <bytes>parts[index]
+            views[index].size = <uint32_t>len(parts[index])
+        text.data = joined
+        text.size = <uint32_t>len(joined)
+        if rl_address_parse(text, &client):
+            known = &client
+        check_digest(&shared.secret, limit, views, &self.digest)
+        self.rate = check_rate(limit, text, known)
+
+
+cdef class _Request:
+    """An rl_request made of Python values, which it keeps alive."""
+
+    cdef rl_request data
+    cdef rl_pair headers[RL_MAX_HEADERS]
+    cdef rl_pair attributes[RL_MAX_ATTRIBUTES]
+    cdef list kept
+
+    def __cinit__(self, request):
+        self.kept = []
+        memset(&self.data, 0, sizeof(rl_request))
+        self.data.domain = self.view(request.get("domain", b""))
+        self.data.source_address = self.view(request.get("source_address", b""))
+        self.data.method = self.view(request.get("method", b""))
+        self.data.path = self.view(request.get("path", b""))
+        self.data.host = self.view(request.get("host", b""))
+        self.data.scheme = self.view(request.get("scheme", b""))
+        headers = request.get("headers") or []
+        self.data.headers = self.headers
+        self.data.header_count = self.pairs(self.headers, headers, RL_MAX_HEADERS, "headers", True)
+        attributes = list((request.get("attributes") or {}).items())
+        self.data.attributes = self.attributes
+        self.data.attribute_count = self.pairs(self.attributes, attributes, RL_MAX_ATTRIBUTES, "attributes", False)
+        body = request.get("body")
+        if body is not None:
+            self.data.has_body = 1
+            self.data.body = self.view(body)
+        cost = request.get("cost")
+        self.data.cost = 1 if cost is None else cost
+        self.data.partial_body = bool(request.get("partial_body"))
+        self.data.dry_run = bool(request.get("dry_run"))
+        self.data.explain = bool(request.get("explain"))
+
+    cdef rl_view view(self, object value):
+        cdef rl_view out
+        cdef bytes data = _bytes(value)
+        self.kept.append(data)
+        out.data = data
+        out.size = <uint32_t>len(data)
+        return out
+
+    cdef uint32_t pairs(self, rl_pair *out, object pairs, uint32_t most, str what, bint lower) except? 0:
+        cdef uint32_t index = 0
+        if len(pairs) > most:
+            raise EngineError(f"{what}: {len(pairs)}, at most {most}")
+        for name, value in pairs:
+            out[index].name = self.view(_bytes(name).lower() if lower else name)
+            out[index].value = self.view(value)
+            index += 1
+        return index
+
+
+cdef bytes _bytes(object value):
+    return value.encode() if isinstance(value, str) else bytes(value)
+
+
+cdef str _text(rl_view view):
+    return view.data[:view.size].decode("utf-8", "replace") if view.size else ""
+
+
+cdef void _add_header(void *context, rl_view name, rl_view value) noexcept with gil:
+    (<list>context).append((_text(name), _text(value)))
+
+
+cdef dict _verdict(const rl_verdict *verdict):
+    cdef int index
+    headers = []
+    client_headers(verdict[0], _add_header, <void *>headers)
+    decided_by = _text(verdict.list)
+    if verdict.deciding_state >= 0:
+        decided_by = _text(verdict.states[verdict.deciding_state].name)
+    elif verdict.deciding_match >= 0 and verdict.decision == RL_DENY:
+        decided_by = _text(verdict.matches[verdict.deciding_match].id)
+    return {
+        "decision": "deny" if verdict.decision == RL_DENY else "allow",
+        "status": verdict.status,
+        "reason": REASONS[verdict.reason],
+        "decided_by": decided_by,
+        "domain": _text(verdict.domain),
+        "limits": [
+            {
+                "name": _text(verdict.states[index].name),
+                "limit": verdict.states[index].limit,
+                "remaining": verdict.states[index].remaining,
+                "window_ms": verdict.states[index].window_ms,
+                "reset_after_ms": verdict.states[index].reset_after_ms,
+                "over": bool(verdict.states[index].over),
+                "shadow": bool(verdict.states[index].shadow),
+                "unlimited": bool(verdict.states[index].unlimited),
+            }
+            for index in range(verdict.state_count)
+        ],
+        "matches": [
+            {
+                "id": _text(verdict.matches[index].id),
+                "target": _text(verdict.matches[index].target),
+                "score": verdict.matches[index].score,
+            }
+            for index in range(verdict.match_count)
+        ],
+        "score": verdict.score,
+        "bytes_inspected": verdict.bytes_inspected,
+        "inspected_all": bool(verdict.inspected_all),
+        "headers": headers,
+        "reference": f"{verdict.reference:016x}" if verdict.reference else "",
+        "shadow_denied": bool(verdict.shadow_denied),
+        "retry_after": verdict.retry_after_s,
+    }
+
+
+def _differences(old, new):
+    """Which limits keep their counters: those whose identity is in both plans."""
+
+    def identities(plan):
+        return {
+            f"{domain.name.decode()}/{limit.name.decode()}": limit.identity
+            for domain in plan.domains
+            for limit in domain.limits
+        }
+
+    before, after = identities(old), identities(new)
+    kept = [name for name, identity in after.items() if before.get(name) == identity]
+    return {
+        "kept": kept,
+        "added": [name for name in after if name not in kept],
+        "removed": [name for name in before if name not in kept],
+    }

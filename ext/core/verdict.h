@@ -51,6 +51,7 @@ typedef struct rl_verdict {
   uint8_t header_families;   // RL_HEADERS_*
   uint16_t status;           // HTTP status to answer with: 200, 403, 429, ...
   uint8_t inspected_all;     // the scan saw all of the body
+  uint8_t metadata;          // send dynamic_metadata to Envoy
   int16_t deciding_state;    // index into states, or -1
   int16_t deciding_match;    // index into matches, or -1
   int16_t tightest_state;    // the enforced limit nearest to its end, for RateLimit; or -1

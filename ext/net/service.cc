@@ -24,7 +24,7 @@ void envoy_check(Service *service, Http2Connection *connection, Http2Stream *str
   }
   decide(service, request);
   if (Buffer *out = connection->begin_message(stream)) {
-    encode_envoy_check(*service->verdict, true, out);
+    encode_envoy_check(*service->verdict, service->verdict->metadata != 0, out);
     connection->reply(stream);
   }
 }

@@ -1,0 +1,75 @@
+"""The log ring: single producer (a worker), single consumer (the control plane, under the interpreter lock)."""
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from ratelimitd._ext.core cimport RL_DENY, rl_count, rl_load_acquire, rl_store_release, rl_view
+
+REASONS = ("", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload")
+
+
+cdef int ring_init(event_ring *ring) noexcept nogil:
+    ring.head = ring.tail = ring.lost = 0
+    ring.slots = <event *>calloc(EVENT_RING, sizeof(event))
+    return 0 if ring.slots != NULL else -1
+
+
+cdef void ring_free(event_ring *ring) noexcept nogil:
+    free(ring.slots)
+    ring.slots = NULL
+
+
+cdef event *ring_claim(event_ring *ring) noexcept nogil:
+    if ring.head - rl_load_acquire(&ring.tail) >= EVENT_RING:
+        rl_count(&ring.lost, 1)
+        return NULL
+    return &ring.slots[ring.head & (EVENT_RING - 1)]
+
+
+cdef void ring_push(event_ring *ring) noexcept nogil:
+    rl_store_release(&ring.head, ring.head + 1)
+
+
+cdef void event_set(event_text *out, rl_view text) noexcept nogil:
+    out.size = <unsigned short>min(text.size, <unsigned int>sizeof(out.data))
+    if out.size:
+        memcpy(out.data, text.data, out.size)
+
+
+cdef void event_set_path(event_path *out, rl_view text) noexcept nogil:
+    out.size = <unsigned short>min(text.size, <unsigned int>sizeof(out.data))
+    if out.size:
+        memcpy(out.data, text.data, out.size)
+
+
+cdef str _text(const event_text *text):
+    return text.data[:text.size].decode("utf-8", "replace")
+
+
+cdef object ring_pop(event_ring *ring, int limit):
+    cdef unsigned long long head = rl_load_acquire(&ring.head)
+    cdef unsigned long long tail = ring.tail
+    cdef event *one
+    cdef int index
+    out = []
+    while tail != head and len(out) < limit:
+        one = &ring.slots[tail & (EVENT_RING - 1)]
+        out.append({
+            "time_ns": one.time_ns,
+            "domain": _text(&one.domain),
+            "decision": "deny" if one.decision == RL_DENY else "allow",
+            "reason": REASONS[one.reason],
+            "shadow": bool(one.shadow),
+            "limit": _text(&one.decided_by),
+            "key": _text(&one.key),
+            "client": _text(&one.client),
+            "method": _text(&one.method),
+            "path": one.path.data[:one.path.size].decode("utf-8", "replace"),
+            "status": one.status,
+            "score": one.score,
+            "rules": [_text(&one.rules[index]) for index in range(one.rule_count)],
+            "reference": f"{one.reference:016x}" if one.reference else "",
+            "weight": one.weight,
+        })
+        tail += 1
+    rl_store_release(&ring.tail, tail)
+    return out

@@ -1,0 +1,106 @@
+# The compiled policy in the form that workers read: plain structs, built once, never changed, published as one pointer.
+#
+# A Snapshot (the Python object) owns every byte; it lives as long as any worker has it pinned.
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from ratelimitd._ext.core cimport rl_view
+from ratelimitd._ext.limit.window cimport window_rule
+from ratelimitd._ext.match cimport rl_client_rule, rl_matcher, rl_overrides
+from ratelimitd._ext.scan.layout cimport scan_program
+
+
+cdef enum:
+    SNAPSHOT_MAX_KEY_PARTS = 8
+
+
+cdef struct snapshot_key_part:
+    int source
+    rl_view name
+
+
+# How much, for a limit or one of its overrides.
+cdef struct snapshot_rate:
+    window_rule rule
+    rl_view policy_item   # `"per-ip";q=100;w=60`
+    uint8_t unlimited
+
+
+cdef struct snapshot_limit:
+    rl_view name
+    uint8_t identity[16]
+    snapshot_rate rate
+    snapshot_key_part *key
+    uint32_t key_count
+    uint32_t cost
+    uint32_t slot         # where it is counted
+    uint16_t status
+    uint8_t shadow
+    uint8_t skip_missing_key
+    rl_overrides *overrides        # NULL: none
+    snapshot_rate *override_rates  # by override id
+
+
+cdef struct snapshot_list:
+    rl_view name
+    rl_overrides *networks
+    uint32_t slot
+    uint16_t status
+    uint8_t deny
+    uint8_t shadow
+
+
+cdef struct snapshot_scan:
+    const scan_program *program    # NULL: no rules
+    rl_matcher *routes             # NULL: none
+    uint8_t *route_modes           # plan.ScanMode by route
+    uint32_t threshold
+    uint32_t body_limit
+    uint16_t status
+    uint8_t mode
+    uint8_t deny_partial_body
+
+
+cdef struct snapshot_domain:
+    rl_view name
+    uint32_t slot
+    rl_client_rule client
+    snapshot_list *lists
+    rl_matcher *list_matcher       # NULL: every list applies to every request
+    snapshot_limit *limits
+    rl_matcher *limit_matcher      # NULL: no limits
+    snapshot_scan scan
+    uint32_t list_count
+    uint32_t limit_count
+    uint8_t headers
+    uint8_t shadow
+    uint8_t all_or_none
+    uint8_t metadata
+    uint8_t hash_keys
+
+
+cdef struct snapshot:
+    uint64_t generation
+    snapshot_domain *domains
+    rl_overrides *domain_names     # exact map: name -> index
+    uint32_t domain_count
+    uint8_t default_domain
+    uint8_t unknown_domain_deny
+
+
+cdef class Snapshot:
+    cdef snapshot *data
+    cdef list _blocks              # memory, and the bytes that views point into
+    cdef list _owners              # matchers, maps and programs
+    cdef readonly object plan
+    cdef readonly int databases
+
+    cdef void *_allocate(self, size_t count, size_t size) except NULL
+    cdef rl_view _text(self, bytes text)
+
+
+# The domain that a request names, the default one when it names none; NULL when there is no such domain.
+cdef const snapshot_domain *snapshot_find(const snapshot *self, rl_view name) noexcept nogil
+
+# Builds from a plan.Plan. slot_of(kind, domain, name) gives the metric slot of a domain, limit, list. programs: a dict from rule tuples to
+# Program owners, reused when rules did not change. Raises EngineError.
+cdef Snapshot snapshot_build(object plan, uint64_t generation, object slot_of, dict programs, object cache_dir)

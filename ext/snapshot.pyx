@@ -1,0 +1,338 @@
+"""Builds the immutable snapshot from a plan. Runs in the control plane, under the interpreter lock except where something is compiled."""
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from ratelimitd._ext.core cimport rl_view
+from ratelimitd._ext.match cimport (
+    rl_condition,
+    rl_matcher,
+    rl_matcher_alternative,
+    rl_matcher_condition,
+    rl_matcher_entry,
+    rl_matcher_finish,
+    rl_matcher_free,
+    rl_matcher_new,
+    rl_network,
+    rl_overrides,
+    rl_overrides_add_exact,
+    rl_overrides_add_glob,
+    rl_overrides_add_network,
+    rl_overrides_find,
+    rl_overrides_finish,
+    rl_overrides_free,
+    rl_overrides_new,
+)
+from ratelimitd._ext.scan.layout cimport scan_program
+from ratelimitd._ext.scan.program cimport program_build, program_databases, program_free
+
+from ratelimitd.errors import EngineError
+from ratelimitd.policy.plan import ListAction, OverrideKind
+
+MAX_LIMITS = 1_000_000
+
+
+cdef const snapshot_domain *snapshot_find(const snapshot *self, rl_view name) noexcept nogil:
+    cdef int64_t index = 0 if self.default_domain and self.domain_count else -1
+    if name.size:
+        index = rl_overrides_find(self.domain_names, name, NULL)
+    if index < 0:
+        return NULL
+    return &self.domains[index]
+
+
+cdef class _Block:
+    """Owns memory."""
+
+    cdef void *data
+
+    def __dealloc__(self):
+        free(self.data)
+
+
+cdef class _Matcher:
+    """Owns an rl_matcher."""
+
+    cdef rl_matcher *data
+
+    def __cinit__(self):
+        self.data = rl_matcher_new()
+        if self.data == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        rl_matcher_free(self.data)
+
+
+cdef class _Map:
+    """Owns an rl_overrides: a map from keys or networks to numbers."""
+
+    cdef rl_overrides *data
+
+    def __cinit__(self):
+        self.data = rl_overrides_new()
+        if self.data == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        rl_overrides_free(self.data)
+
+    cdef finish(self):
+        if rl_overrides_finish(self.data) != 0:
+            raise MemoryError
+
+
+cdef class _Program:
+    """Owns a scan_program; shared by the snapshots whose rules are the same."""
+
+    cdef scan_program *data
+
+    def __cinit__(self):
+        self.data = NULL
+
+    def __dealloc__(self):
+        if self.data != NULL:
+            program_free(self.data)
+
+
+cdef class Snapshot:
+    def __cinit__(self):
+        self._blocks = []
+        self._owners = []
+        self.databases = 0
+        self.data = <snapshot *>self._allocate(1, sizeof(snapshot))
+
+    cdef void *_allocate(self, size_t count, size_t size) except NULL:
+        """Zeroed memory that lives as long as the snapshot."""
+        cdef _Block block = _Block.__new__(_Block)
+        block.data = calloc(count if count else 1, size)
+        if block.data == NULL:
+            raise MemoryError
+        self._blocks.append(block)
+        return block.data
+
+    cdef rl_view _text(self, bytes text):
+        """A view of text; the bytes object is kept alive."""
+        cdef rl_view view
+        self._blocks.append(text)
+        view.data = text
+        view.size = <uint32_t>len(text)
+        return view
+
+
+cdef Snapshot snapshot_build(object plan, uint64_t generation, object slot_of, dict programs, object cache_dir):
+    cdef Snapshot self = Snapshot()
+    cdef _Map names = _Map()
+    cdef int index
+    self.plan = plan
+    self._owners.append(names)
+    self.data.generation = generation
+    self.data.default_domain = plan.default_domain
+    self.data.unknown_domain_deny = plan.unknown_domain_deny
+    self.data.domain_count = <uint32_t>len(plan.domains)
+    self.data.domains = <snapshot_domain *>self._allocate(len(plan.domains), sizeof(snapshot_domain))
+    for index, domain in enumerate(plan.domains):
+        _build_domain(self, &self.data.domains[index], domain, slot_of, programs, cache_dir)
+        if rl_overrides_add_exact(names.data, self._text(domain.name), index) != 0:
+            raise MemoryError
+    names.finish()
+    self.data.domain_names = names.data
+    return self
+
+
+cdef _build_domain(Snapshot self, snapshot_domain *out, object domain, object slot_of, dict programs, object cache_dir):
+    cdef int index
+    if len(domain.limits) > MAX_LIMITS:
+        raise EngineError(f"domain {domain.name.decode()}: {len(domain.limits)} limits, at most {MAX_LIMITS}")
+    out.name = self._text(domain.name)
+    out.slot = slot_of("domain", domain.name, b"")
+    out.headers = int(domain.headers)
+    out.shadow = domain.shadow
+    out.all_or_none = domain.all_or_none
+    out.metadata = domain.metadata
+    out.hash_keys = domain.log_keys == "hash"
+
+    out.client.trusted = _networks(self, domain.client.trusted)
+    out.client.trusted_count = <uint32_t>len(domain.client.trusted)
+    out.client.hops = domain.client.hops
+    out.client.header = self._text(domain.client.header)
+    out.client.ipv4_prefix = domain.client.ipv4_prefix
+    out.client.ipv6_prefix = domain.client.ipv6_prefix
+
+    out.list_count = <uint32_t>len(domain.lists)
+    out.lists = <snapshot_list *>self._allocate(out.list_count, sizeof(snapshot_list))
+    for index, entry in enumerate(domain.lists):
+        _build_list(self, &out.lists[index], domain, entry, slot_of)
+    if any(entry.match.alternatives != ((),) for entry in domain.lists):
+        out.list_matcher = _build_matcher(self, [entry.match for entry in domain.lists])
+
+    out.limit_count = <uint32_t>len(domain.limits)
+    out.limits = <snapshot_limit *>self._allocate(out.limit_count, sizeof(snapshot_limit))
+    for index, limit in enumerate(domain.limits):
+        _build_limit(self, &out.limits[index], domain, limit, slot_of)
+    if out.limit_count:
+        out.limit_matcher = _build_matcher(self, [limit.match for limit in domain.limits])
+
+    _build_scan(self, &out.scan, domain.scan, programs, cache_dir)
+
+
+cdef _build_list(Snapshot self, snapshot_list *out, object domain, object entry, object slot_of):
+    cdef _Map networks = _Map()
+    cdef rl_network network
+    for cidr in entry.cidrs:
+        network = _network(cidr)
+        if rl_overrides_add_network(networks.data, &network, 0) != 0:
+            raise MemoryError
+    networks.finish()
+    self._owners.append(networks)
+    out.networks = networks.data
+    out.name = self._text(entry.name)
+    out.slot = slot_of("list", domain.name, entry.name)
+    out.status = entry.status
+    out.deny = entry.action == ListAction.DENY
+    out.shadow = entry.shadow or domain.shadow
+
+
+cdef _build_limit(Snapshot self, snapshot_limit *out, object domain, object limit, object slot_of):
+    cdef int index
+    cdef bytes identity = limit.identity
+    if len(identity) != 16:
+        raise EngineError(f"limit {limit.name.decode()}: identity has {len(identity)} bytes, must have 16")
+    if len(limit.key) > SNAPSHOT_MAX_KEY_PARTS:
+        raise EngineError(f"limit {limit.name.decode()}: {len(limit.key)} key parts, at most {SNAPSHOT_MAX_KEY_PARTS}")
+    out.name = self._text(limit.name)
+    memcpy(out.identity, <const char *>identity, 16)
+    _build_rate(self, &out.rate, limit, limit.rate)
+    out.key_count = <uint32_t>len(limit.key)
+    out.key = <snapshot_key_part *>self._allocate(out.key_count, sizeof(snapshot_key_part))
+    for index, part in enumerate(limit.key):
+        out.key[index].source = int(part.source)
+        out.key[index].name = self._text(part.name)
+    out.cost = limit.cost
+    out.slot = slot_of("limit", domain.name, limit.name)
+    out.status = limit.status
+    out.shadow = limit.shadow or domain.shadow
+    out.skip_missing_key = limit.skip_missing_key
+    if limit.overrides:
+        _build_overrides(self, out, limit)
+
+
+cdef _build_overrides(Snapshot self, snapshot_limit *out, object limit):
+    cdef _Map overrides = _Map()
+    cdef rl_network network
+    cdef int index, code
+    out.override_rates = <snapshot_rate *>self._allocate(len(limit.overrides), sizeof(snapshot_rate))
+    for index, override in enumerate(limit.overrides):
+        _build_rate(self, &out.override_rates[index], limit, override.rate)
+        if override.kind == OverrideKind.EXACT:
+            code = rl_overrides_add_exact(overrides.data, self._text(override.text), index)
+        elif override.kind == OverrideKind.GLOB:
+            code = rl_overrides_add_glob(overrides.data, self._text(override.text), index)
+        else:
+            network = _network(override.cidr)
+            code = rl_overrides_add_network(overrides.data, &network, index)
+        if code != 0:
+            raise EngineError(f"limit {limit.name.decode()}: override {override.text.decode(errors='replace')!r} does not compile")
+    overrides.finish()
+    self._owners.append(overrides)
+    out.overrides = overrides.data
+
+
+cdef _build_rate(Snapshot self, snapshot_rate *out, object limit, object rate):
+    out.rule.limit = rate.limit
+    out.rule.window_ms = rate.window_ms
+    out.rule.algorithm = int(limit.algorithm)
+    out.rule.buckets = limit.buckets
+    out.unlimited = rate.unlimited
+    # Structured field: the name is a quoted string; policies restrict names to characters that need no escape. Windows are whole seconds there.
+    seconds = max(1, -(-rate.window_ms // 1000))
+    out.policy_item = self._text(b'"%b";q=%d;w=%d' % (limit.name, rate.limit, seconds))
+
+
+cdef _build_scan(Snapshot self, snapshot_scan *out, object scan, dict programs, object cache_dir):
+    cdef _Program program
+    cdef int index
+    out.mode = int(scan.mode)
+    out.threshold = scan.threshold
+    out.status = scan.status
+    out.body_limit = scan.body_limit
+    out.deny_partial_body = scan.deny_partial_body
+    if scan.routes:
+        out.route_modes = <uint8_t *>self._allocate(len(scan.routes), 1)
+        for index, route in enumerate(scan.routes):
+            out.route_modes[index] = int(route.mode)
+        out.routes = _build_matcher(self, [route.match for route in scan.routes])
+    if not scan.rules:
+        return
+    program = programs.get(scan.rules)
+    if program is None:
+        program = _Program()
+        program.data = program_build(scan.rules, cache_dir)
+        programs[scan.rules] = program
+    self._owners.append(program)
+    self.databases += program_databases(program.data)
+    out.program = program.data
+
+
+cdef rl_matcher *_build_matcher(Snapshot self, list matches) except NULL:
+    cdef _Matcher matcher = _Matcher()
+    cdef char error[512]
+    cdef int code
+    error[0] = 0
+    for match in matches:
+        if rl_matcher_entry(matcher.data) != 0:
+            raise MemoryError
+        for alternative in match.alternatives:
+            if rl_matcher_alternative(matcher.data) != 0:
+                raise MemoryError
+            for condition in alternative:
+                _build_condition(matcher.data, condition)
+    with nogil:
+        code = rl_matcher_finish(matcher.data, error, sizeof(error))
+    if code != 0:
+        raise EngineError((<bytes>error).decode(errors="replace"))
+    self._owners.append(matcher)
+    return matcher.data
+
+
+cdef _build_condition(rl_matcher *matcher, object condition):
+    """rl_matcher_condition copies, so memory of the moment will do."""
+    cdef rl_condition native
+    cdef Snapshot memory = Snapshot()
+    cdef rl_view *operands = <rl_view *>memory._allocate(len(condition.operands), sizeof(rl_view))
+    cdef char error[512]
+    cdef int index, code
+    error[0] = 0
+    for index, operand in enumerate(condition.operands):
+        operands[index] = memory._text(operand)
+    native.source = int(condition.source)
+    native.op = int(condition.op)
+    native.name = memory._text(condition.name)
+    native.operands = operands
+    native.operand_count = <uint32_t>len(condition.operands)
+    native.networks = _networks(memory, condition.cidrs)
+    native.network_count = <uint32_t>len(condition.cidrs)
+    native.negate = condition.negate
+    native.ignore_case = condition.ignore_case
+    with nogil:
+        code = rl_matcher_condition(matcher, &native, error, sizeof(error))
+    if code != 0:
+        raise EngineError((<bytes>error).decode(errors="replace"))
+
+
+cdef rl_network *_networks(Snapshot self, object cidrs) except NULL:
+    cdef rl_network *out = <rl_network *>self._allocate(len(cidrs), sizeof(rl_network))
+    cdef int index
+    for index, cidr in enumerate(cidrs):
+        out[index] = _network(cidr)
+    return out
+
+
+cdef rl_network _network(object cidr):
+    cdef rl_network network
+    cdef bytes address = cidr.address
+    if len(address) != 16 or not 0 <= cidr.prefix <= 128:
+        raise EngineError(f"bad network {cidr!r}")
+    memcpy(network.address.bytes, <const char *>address, 16)
+    network.prefix = cidr.prefix
+    return network

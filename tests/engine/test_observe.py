@@ -1,0 +1,105 @@
+"""What the engine tells: events, counters, look-ups."""
+
+from __future__ import annotations
+
+import pytest
+from ratelimitd._engine import Engine
+from ratelimitd.errors import EngineError
+
+from .plans import CLIENT, SECOND, START, KeyPart, Source, limit, plan, request
+
+
+def test_every_denial_is_an_event_until_the_cap() -> None:
+    target = Engine(max_keys=100, sample=0, denials_per_second=3)
+    target.swap(plan(limit("ban", 0)))
+    for _ in range(10):
+        target.check(request(), now_ns=START)
+    target.check(request(), now_ns=START + SECOND)
+    events = target.events()
+    assert [event["weight"] for event in events] == [1, 1, 1, 8]
+    assert sum(event["weight"] for event in events) == 11
+    first = events[0]
+    assert (first["decision"], first["reason"], first["limit"]) == ("deny", "over_limit", "ban")
+    assert (first["key"], first["client"], first["path"]) == ("203.0.113.7", "203.0.113.7", "/a?x=1")
+    assert len(first["reference"]) == 16
+    assert target.events() == []
+
+
+def test_allows_are_sampled() -> None:
+    target = Engine(max_keys=100, sample=10)
+    target.swap(plan(limit("per-ip", 1000)))
+    for _ in range(100):
+        target.check(request(), now_ns=START)
+    events = target.events()
+    assert 10 <= len(events) <= 11
+    assert {event["weight"] for event in events} == {10}
+
+
+def test_private_keys_are_hashed_alike() -> None:
+    target = Engine(max_keys=100, sample=0, hash_key=b"0123456789abcdef")
+    target.swap(plan(limit("ban", 0), log_keys="hash"))
+    for address in ("203.0.113.7", "203.0.113.7", "203.0.113.8"):
+        target.check(request(source_address=address), now_ns=START)
+    keys = [event["key"] for event in target.events()]
+    assert keys[0] == keys[1] != keys[2]
+    assert "203.0.113" not in "".join(keys)
+
+
+def test_a_full_ring_loses_events_and_says_so() -> None:
+    target = Engine(max_keys=100, sample=0, denials_per_second=10_000)
+    target.swap(plan(limit("ban", 0)))
+    for _ in range(5000):
+        target.check(request(), now_ns=START)
+    assert len(target.events(limit=10_000)) == 4096
+    assert target.stats()["ring"]["lost"] == 5000 - 4096
+
+
+def test_decisions_are_counted_by_reason_and_limit() -> None:
+    target = Engine(max_keys=100)
+    target.swap(plan(limit("per-ip", 2)))
+    for _ in range(5):
+        target.check(request(), now_ns=START)
+    decisions = {(d["limit"], d["decision"], d["reason"]): d["count"] for d in target.stats()["decisions"]}
+    assert decisions == {("", "allow", ""): 2, ("per-ip", "deny", "over_limit"): 3}
+
+
+def test_look_up_and_reset() -> None:
+    target = Engine(max_keys=100)
+    target.swap(plan(limit("pair", 5, key=(CLIENT, KeyPart(Source.METHOD)))))
+    key = ["203.0.113.7", "GET"]
+    assert target.lookup("shop", "pair", key, now_ns=START) is None
+    for _ in range(2):
+        target.check(request(), now_ns=START)
+    found = target.lookup("shop", "pair", key, now_ns=START)
+    assert found is not None
+    assert (found["used"], found["remaining"], found["limit"]) == (2, 3, 5)
+    assert target.lookup("", "pair", key, now_ns=START) == found
+    assert target.reset("shop", "pair", key)
+    assert not target.reset("shop", "pair", key)
+    assert target.check(request(), now_ns=START)["limits"][0]["remaining"] == 4
+    assert target.lookup("shop", "nobody", key) is None
+    with pytest.raises(EngineError, match="2 parts"):
+        target.lookup("shop", "pair", ["203.0.113.7"])
+
+
+def test_the_table_never_holds_more_than_max_keys() -> None:
+    target = Engine(max_keys=50)
+    target.swap(plan(limit("per-ip", 5)))
+    for number in range(1000):
+        target.check(request(source_address=f"10.0.{number // 250}.{number % 250}"), now_ns=START)
+    table = target.stats()["table"]
+    assert table["keys"] <= table["max_keys"] == 50
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"workers": 0}, "workers"),
+        ({"max_keys": 0}, "max_keys"),
+        ({"hash_key": b"short"}, "hash_key"),
+        ({"server": {"max_conections": 5}}, "max_conections"),
+    ],
+)
+def test_bad_settings_are_named(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(EngineError, match=message):
+        Engine(**settings)  # type: ignore[arg-type]

@@ -1,0 +1,71 @@
+"""Swapping policies: what keeps its counters, what is told, what is freed."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+from ratelimitd._engine import Engine
+from ratelimitd.policy.plan import Rate, Rule, Scan, ScanMode, Target, TargetRef
+
+from .plans import START, limit, plan, request
+
+
+def test_counters_live_through_edits_of_the_number() -> None:
+    target = Engine(max_keys=100)
+    target.swap(plan(limit("per-ip", 5)))
+    for _ in range(4):
+        target.check(request(), now_ns=START)
+    report = target.swap(plan(limit("per-ip", 6), limit("new", 9)))
+    assert (report["kept"], report["added"], report["removed"]) == (["shop/per-ip"], ["shop/new"], [])
+    answer = target.check(request(), now_ns=START)
+    assert [state["remaining"] for state in answer["limits"]] == [1, 8]
+
+
+def test_a_limit_that_comes_back_finds_its_counters() -> None:
+    target = Engine(max_keys=100)
+    both = plan(limit("per-ip", 5), limit("other", 5))
+    target.swap(both)
+    target.check(request(), now_ns=START)
+    assert target.swap(plan(limit("other", 5)))["removed"] == ["shop/per-ip"]
+    target.swap(both)
+    assert target.check(request(), now_ns=START)["limits"][0]["remaining"] == 3
+
+
+def test_unchanged_rules_are_not_compiled_again() -> None:
+    target = Engine(max_keys=100)
+    rules = tuple(Rule(b"r%d" % n, (b"attack%d[a-z]+x" % n,), (TargetRef(Target.ARGS),), score=5) for n in range(50))
+    first = target.swap(plan(scan=Scan(mode=ScanMode.BLOCK, rules=rules)))
+    again = target.swap(plan(limit("new", 5), scan=Scan(mode=ScanMode.BLOCK, rules=rules)))
+    assert again["databases"] == first["databases"] > 0
+    assert again["compile_ms"] < first["compile_ms"]
+    assert target.check(request(path="/?a=attack7zzx"), now_ns=START)["reason"] == "scan"
+
+
+def test_old_snapshots_are_freed() -> None:
+    target = Engine(max_keys=100)
+
+    class Marked(Rate):
+        __slots__ = ("__weakref__",)
+
+    rate = Marked(5, 60_000)
+    gone = weakref.ref(rate)
+    target.swap(plan(limit("per-ip", rate=rate)))
+    del rate
+    target.swap(plan(limit("per-ip")))
+    gc.collect()
+    assert gone() is None
+
+
+def test_generations_count_up() -> None:
+    target = Engine(max_keys=100)
+    assert [target.swap(plan())["generation"] for _ in range(3)] == [1, 2, 3]
+    assert target.stats()["generation"] == 3
+
+
+def test_the_dump_can_be_read() -> None:
+    target = Engine(max_keys=100)
+    target.swap(plan(limit("per-ip", 5), scan=Scan(mode=ScanMode.DETECT)))
+    text = target.dump()
+    assert "limit per-ip: 5 in 60000 ms" in text
+    assert "scan detect" in text
