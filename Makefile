@@ -1,0 +1,92 @@
+# make serve   build everything and serve the starter policy on 127.0.0.1:8081 (admin 127.0.0.1:6070)
+# make test    the whole suite
+# make help    the rest
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# What the engine links, and nothing else. The interpreter's headers come with it, except from Debian's own python3.
+PACKAGES := g++ libnghttp2-dev libvectorscan-dev zlib1g-dev
+ifeq ($(shell $(PYTHON) -c 'import sys; print(sys.base_prefix)' 2>/dev/null),/usr)
+PACKAGES += python3-dev python3-venv
+endif
+# End-to-end tests and benchmarks start these.
+TEST_PACKAGES := nghttp2-client
+CXX := $(shell command -v ccache >/dev/null 2>&1 && echo "ccache g++" || echo g++)
+CC := $(shell command -v ccache >/dev/null 2>&1 && echo "ccache gcc" || echo gcc)
+export CXX CC
+
+.PHONY: help serve build test lint format sanitize bench clean system system-test
+
+help:
+	@echo 'make serve     build and serve the starter policy; edit it while it runs'
+	@echo 'make build     leaves $(BIN)/ratelimitd'
+	@echo 'make test      all tests'
+	@echo 'make lint      ruff, mypy, clang-format, buf'
+	@echo 'make format    rewrite the code the way lint wants it'
+	@echo 'make sanitize  the native and load-shaped tests under ASan+UBSan, then TSan'
+	@echo 'make bench     every figure of the README, in one run; needs a quiet machine'
+	@echo 'make clean     everything that can be made again'
+
+serve: build
+	$(BIN)/ratelimitd serve
+
+# Everything below is incremental: run it as often as you like.
+build: system $(VENV)/.runtime
+	@$(BIN)/python setup.py -q build_ext --inplace >build/build.log 2>&1 || { cat build/build.log; exit 1; }
+
+$(VENV)/.runtime: pyproject.toml
+	@echo 'building (two minutes the first time)...'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'ratelimitd needs Python 3.11 or later: make PYTHON=/path/to/python3.11 ...'; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@mkdir -p build
+	$(BIN)/pip install -q --disable-pip-version-check 'setuptools>=77' 'cython>=3.3,<4' 'grpcio-tools>=1.70'
+	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	@touch $@
+
+# Installs what is missing when it may, else says exactly what to install.
+define install
+	@missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok' || echo $$p; done); \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" = 0 ]; then run=; elif sudo -n true 2>/dev/null; then run=sudo; \
+	else echo "missing system packages; run: sudo apt-get install -y" $$missing; exit 1; fi; \
+	echo "installing" $$missing; \
+	$$run apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$run apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+endef
+
+system:
+	$(call install,$(PACKAGES))
+
+system-test: system
+	$(call install,$(TEST_PACKAGES))
+
+test: system-test build $(VENV)/.dev
+	$(BIN)/python -m pytest -q $(ARGS)
+
+lint: build $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	git ls-files '*.cc' '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
+	cd proto && ../$(BIN)/buf lint
+
+format: build $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	git ls-files '*.cc' '*.h' | xargs $(BIN)/clang-format -i
+
+sanitize: system-test build $(VENV)/.dev
+	BIN=$(BIN) .ci/sanitize address,undefined
+	BIN=$(BIN) .ci/sanitize thread
+
+bench: system-test build $(VENV)/.dev
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info ratelimitd/v1 ratelimitd/_descriptors.binpb
+	find ratelimitd -name '*.so' -delete
+	find . -name __pycache__ -prune -exec rm -rf {} +
