@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ratelimitd.errors import Diagnostic
 from ratelimitd.policy import globs, names, rates, units
 from ratelimitd.policy.nodes import Document, Path
-from ratelimitd.policy.patterns import compile_error
+from ratelimitd.policy.patterns import pattern_error, whole_value_error
 from ratelimitd.policy.plan import Source
 from ratelimitd.policy.schema import ConditionSpec, LimitSpec, OverrideSpec, PolicySpec, RuleSpec
 
@@ -168,7 +168,7 @@ def check_value(f: Findings, source: Source, operator: str, value: str, conditio
             f.error("P207", str(error), path)
         return
     if operator == "regex":
-        if message := compile_error(f"^(?:{value})$"):
+        if message := whole_value_error(value):
             f.error("P305", f"bad pattern: {message}", path)
         return
     if not value and operator in ("prefix", "suffix", "glob"):
@@ -404,7 +404,7 @@ def check_rule(f: Findings, rule: RuleSpec, path: Path) -> None:
             f.error("P312", f"'{rule.targets[index]}' leaves out what is not looked at", (*path, "targets", index))
     where = [("pattern",)] if rule.patterns is None else [("patterns", i) for i in range(len(rule.patterns))]
     for place, pattern in zip(where, patterns_of(rule), strict=False):
-        if message := compile_error(pattern, rule.ignore_case):
+        if message := pattern_error(pattern, rule.ignore_case):
             f.error("P305", f"bad pattern: {message}", (*path, *place))
 
 

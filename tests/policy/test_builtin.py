@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from ratelimitd.policy.builtin import builtin_rules
 from ratelimitd.policy.compile import compile_rule
-from ratelimitd.policy.patterns import compile_error
+from ratelimitd.policy.patterns import pattern_error
 from ratelimitd.policy.plan import Rule
 
 from .transforms import transformed
@@ -50,7 +50,7 @@ def test_every_rule_has_a_hit_and_a_miss() -> None:
 
 @pytest.mark.parametrize("number", sorted(RULES))
 def test_patterns_compile(number: str) -> None:
-    assert [compile_error(pattern.decode()) for pattern in RULES[number].patterns] == [""] * len(RULES[number].patterns)
+    assert [pattern_error(pattern.decode()) for pattern in RULES[number].patterns] == [""] * len(RULES[number].patterns)
 
 
 @pytest.mark.parametrize("number", sorted(RULES))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ratelimitd.errors import Diagnostic, PolicyError
 from ratelimitd.policy import load_text
-from ratelimitd.policy.nodes import scalar_of
+from ratelimitd.policy.nodes import PolicySyntaxError, compose_with, scalar_of
 from ratelimitd.policy.render import as_data, render
 from ratelimitd.policy.units import format_duration, parse_duration
 
@@ -97,6 +97,20 @@ def mutations(draw: st.DrawFn) -> str:
 @given(mutations())
 def test_a_mutated_policy(text: str) -> None:
     holds(text)
+
+
+def data_of(text: str, *, pure: bool) -> str | None:
+    try:
+        return repr(compose_with(text, "policy.yaml", pure=pure).root.data())
+    except PolicySyntaxError:
+        return None
+
+
+@RELAXED
+@given(mutations())
+def test_both_parsers_read_the_same(text: str) -> None:
+    fast, sure = data_of(text, pure=False), data_of(text, pure=True)
+    assert fast is None or sure is None or fast == sure
 
 
 @st.composite
