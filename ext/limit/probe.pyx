@@ -103,8 +103,8 @@ cdef class Window:
         return [self.state.words[k] for k in range(10)]
 
 
-def replay(rule, list arrivals):
-    """Hits of cost 1 at the given ms, each charged when it fits: what was admitted, as bytes of 0 and 1."""
+def replay(rule, list arrivals, bint count_denied=False):
+    """Hits of cost 1 at the given ms, charged when they fit, or always: which ones fitted, as bytes of 0 and 1."""
     cdef window_rule plain = as_rule(rule)
     cdef window_state state
     cdef window_view view
@@ -115,9 +115,9 @@ def replay(rule, list arrivals):
     for i in range(len(arrivals)):
         now_ms = arrivals[i]
         window_peek(&plain, &state, now_ms, 1, &view)
-        if not view.over:
+        admitted[i] = not view.over
+        if count_denied or not view.over:
             window_charge(&plain, &state, now_ms, 1)
-            admitted[i] = 1
     return bytes(admitted)
 
 
