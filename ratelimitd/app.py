@@ -29,7 +29,8 @@ from ratelimitd.notify import notify
 from ratelimitd.policy import Policy, load_policy
 from ratelimitd.policy.changes import compare
 from ratelimitd.policy.explain import explain, explain_data
-from ratelimitd.policy.plan import Plan
+from ratelimitd.policy.names import format_source
+from ratelimitd.policy.plan import Limit, Plan
 from ratelimitd.reload import Reloader
 from ratelimitd.settings import Settings
 from ratelimitd.summary import plural, summary
@@ -49,6 +50,10 @@ def serve(settings: Settings) -> int:
     for line in process_settings.misspelt():
         log.warning(line)
     return asyncio.run(Process(settings, log).run())
+
+
+def key_parts(limit: Limit) -> list[str]:
+    return [format_source(part.source, part.name) for part in limit.key]
 
 
 class Process:
@@ -80,8 +85,10 @@ class Process:
     def _swap(self, plan: Plan) -> Any:
         return self._engine.swap(plan, cache_dir=self._settings.cache_dir or None)
 
-    def _limits(self) -> dict[str, list[str]]:
-        return {d.name.decode(): [limit.name.decode() for limit in d.limits] for d in self._plan().domains}
+    def _limits(self) -> dict[str, dict[str, list[str]]]:
+        return {
+            d.name.decode(): {limit.name.decode(): key_parts(limit) for limit in d.limits} for d in self._plan().domains
+        }
 
     def _plan(self) -> Plan:
         return self._reloader.policy.plan if self._reloader.policy else Plan()

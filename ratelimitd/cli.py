@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ratelimitd import __version__, settings
 from ratelimitd.errors import PolicyError, RatelimitdError, SettingsError
@@ -34,6 +35,22 @@ First steps:
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"ratelimitd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _ratelimitd(
+    shown: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """See `help` above."""
+
 
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 _METAVARS = {int: "N", float: "SECONDS"}
@@ -64,8 +81,23 @@ def _flags() -> list[inspect.Parameter]:
     return parameters
 
 
+class GroupedCommand(TyperCommand):
+    """Shows options under the headings that settings.py gives them."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        panels = {f.name: f.metadata["panel"] for f in settings.flags()}
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(panels.get(parameter.name or "", "Help"), []).append(record)
+        for panel, records in groups.items():
+            with formatter.section(panel):
+                formatter.write_dl(records)
+
+
 def _serve(**given: Any) -> None:
-    """Serve checks over gRPC until SIGTERM; SIGHUP, or an edit of the policy, reloads.
+    """Serve checks over gRPC. SIGTERM drains and ends it; SIGHUP, or an edit of the policy, reloads.
 
     \b
     ratelimitd serve
@@ -81,7 +113,7 @@ def _serve(**given: Any) -> None:
 
 _serve.__signature__ = inspect.Signature(_flags())  # type: ignore[attr-defined]
 _serve.__annotations__ = {p.name: p.annotation for p in _flags()}
-app.command("serve")(_serve)
+app.command("serve", cls=GroupedCommand)(_serve)
 
 
 @app.command()
@@ -123,7 +155,7 @@ def explain(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the compiled policy; or, with --request, what applies to a request and why the rest does not.
+    """Print a policy as compiled, or what applies to a request. And why the rest does not.
 
     \b ratelimitd explain shop.yaml echo '{"method": "POST", "path": "/login", "source_address": "203.0.113.7"}' |
     ratelimitd explain shop.yaml --request -

@@ -137,8 +137,10 @@ class Pump:
 
     def _take(self, event: Event) -> None:
         denied = event["decision"] == "deny"
-        if event["limit"]:
-            self._top.add(Key(event["domain"], event["limit"], event["key"]), event["weight"], denied=denied)
+        if event["limit"]:  # lists and rules have no key of their own: there the client stands for it
+            self._top.add(
+                Key(event["domain"], event["limit"], event["key"] or event["client"]), event["weight"], denied=denied
+            )
         self._log.info("decision", **decision_fields(event))
 
     def _report_lost(self) -> None:

@@ -86,10 +86,10 @@ class Settings:
         30.0, "On SIGTERM: then wait this long for connections to finish.", _LIFE, high=3600
     )
 
-    max_connections: int = _setting(16_384, "Open connections; more are closed at once.", _BOUNDS, low=1)
-    max_streams: int = _setting(256, "Concurrent calls of one connection.", _BOUNDS, low=1)
+    max_connections: int = _setting(10_000, "Open connections; more are closed at once.", _BOUNDS, low=1)
+    max_streams: int = _setting(1024, "Concurrent calls of one connection.", _BOUNDS, low=1)
     max_message: int = _setting(4 << 20, "Bytes of one message, after decompression.", _BOUNDS, low=1024)
-    max_header_list: int = _setting(64 << 10, "Bytes of the headers of one call.", _BOUNDS, low=1024)
+    max_header_list: int = _setting(16 << 10, "Bytes of the headers of one call.", _BOUNDS, low=1024)
     max_batch: int = _setting(100, "Requests in one CheckBatch.", _BOUNDS, low=1)
     max_output: int = _setting(
         1 << 20, "Bytes waiting for a slow reader before we stop reading from it.", _BOUNDS, low=1024
@@ -101,7 +101,7 @@ class Settings:
     max_connection_age_seconds: float = _setting(
         0.0, "Asks a connection to reconnect at this age, give or take 10 %. 0: never.", _BOUNDS
     )
-    connection_age_grace_seconds: float = _setting(30.0, "How long its calls may then take.", _BOUNDS)
+    connection_age_grace_seconds: float = _setting(10.0, "How long its calls may then take.", _BOUNDS)
 
     # Not a flag: systemd sets it.
     notify_socket: str = field(default="", metadata={"variable": "NOTIFY_SOCKET"})

@@ -61,5 +61,5 @@ class Context:
     reload: Callable[[], Reload]
     policy_data: Callable[[], dict[str, Any]]  # the policy in force, compiled: for programs
     policy_text: Callable[[], str]  # ... and for people
-    limits: Callable[[], dict[str, list[str]]]  # names of limits by domain
+    limits: Callable[[], dict[str, dict[str, list[str]]]]  # domain -> limit -> the parts of its key
     top: Callable[[int], dict[str, object]]

@@ -22,7 +22,6 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -32,10 +31,8 @@ from ratelimitd.admin.context import Context
 MAX_LIMITS = 1000
 OTHER = "other"
 
-# In the order of the enums in net/server.h.
-METHODS = ("envoy_check", "check", "check_batch", "health", "reflection", "unknown")
-ABUSE = ("protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled")
-GRPC_CODES = (
+GRPC_CODES = (  # by number
+
     "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
     "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
     "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
@@ -92,6 +89,8 @@ class EngineCollector(Collector):
         yield from self._table(stats["table"])
         yield from self._scan(stats["scan"])
         yield from self._policy()
+        text = "Checks to which more limits applied than one check counts."
+        yield _counter("limits_truncated", text, stats["limits_truncated"])
         yield _counter("log_lost", "Decisions that the log's rate cap or a full ring left out.", stats["ring"]["lost"])
         build = {"version": self._context.version, "python": platform.python_version()}
         yield InfoMetricFamily("ratelimitd_build", "What is running.", value=build)
@@ -135,12 +134,10 @@ class EngineCollector(Collector):
             buckets=[*buckets, ("+Inf", cumulative[-1])],
             sum_value=server["latency_sum_ns"] / 1e9,
         )
-        yield _labelled("calls", "gRPC calls by method.", "method", zip(METHODS, server["calls"], strict=False))
+        yield _labelled("calls", "gRPC calls by method.", "method", server["calls"].items())
         errors = list(zip(GRPC_CODES, server["grpc_errors"], strict=False))[1:]
         yield _labelled("grpc_errors", "Calls answered with an error.", "code", errors)
-        yield _labelled(
-            "abuse", "Connections or calls that were cut short.", "kind", zip(ABUSE, server["abuse"], strict=False)
-        )
+        yield _labelled("abuse", "Connections or calls that were cut short.", "kind", server["abuse"].items())
         yield _counter("shed", "Calls refused for our own overload.", server["shed"])
         yield _counter(
             "deadline_passed", "Calls whose deadline had passed when they were read.", server["deadline_passed"]
@@ -194,8 +191,8 @@ def routes(context: Context) -> list[Route]:
     registry.register(EngineCollector(context))
     ProcessCollector(registry=registry)
 
-    async def metrics(request: Request) -> Response:
+    def metrics(request: Request) -> Response:  # in a thread: a swap may make the engine's stats wait
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(await run_in_threadpool(encode, registry), headers={"content-type": media_type})
+        return Response(encode(registry), headers={"content-type": media_type})
 
     return [Route("/metrics", metrics)]

@@ -116,8 +116,8 @@ def decide(plan: Plan, request: Request) -> dict[str, Any]:
     """The engine's verdict."""
     from ratelimitd import trial
 
-    fields = {name: value for name, value in asdict(request).items() if value is not None}
-    return dict(trial.checker(plan)({**fields, "explain": True}, EPOCH_NS))
+    fields = {**asdict(request), "attributes": dict(request.attributes), "explain": True}
+    return dict(trial.checker(plan)(fields, EPOCH_NS))
 
 
 def _run_request(plan: Plan, request: Request, *, as_json: bool) -> int:

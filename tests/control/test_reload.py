@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 import structlog
-from ratelimitd.policy.changes import Change
 
 from ratelimitd.errors import Diagnostic, EngineError, PolicyError
 from ratelimitd.policy import Policy
+from ratelimitd.policy.changes import Change
 from ratelimitd.policy.load import policy_files
 from ratelimitd.policy.plan import Plan
 from ratelimitd.reload import Reloader, fingerprint

@@ -1,0 +1,224 @@
+"""The commands: exit codes, what they print for people and for programs, and help that teaches."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ratelimitd import __version__, cli, settings
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in this process."""
+
+    def command(*arguments: str | Path, stdin: bytes = b"") -> Result:
+        monkeypatch.setattr(sys, "argv", ["ratelimitd", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        return Result(int(caught.value.code or 0), captured.out, captured.err)
+
+    return command
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    path = tmp_path / "broken.yaml"
+    path.write_text(
+        "version: 1\ndomain: shop\nlimits:\n"
+        "  per-ip: {key: client.ip, limit: 1, widnow: 1m}\n"
+        "  b: {limit: -1, window: 1m}\n"
+    )
+    return path
+
+
+def test_python_dash_m() -> None:
+    done = subprocess.run([sys.executable, "-m", "ratelimitd", "version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"ratelimitd {__version__}\n"
+
+
+def test_help_is_quick() -> None:
+    """It imports no server, no gRPC, no schema: a completion or a typo must not wait for them."""
+    code = (
+        "import sys; sys.argv=['ratelimitd','--help']\n"
+        "from ratelimitd import cli\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "heavy={'grpc','pydantic','uvicorn','starlette','rich','ruamel','structlog','hyperscan','ratelimitd._engine'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
+
+
+def test_help_teaches(run: Run) -> None:
+    shown = run("--help").out
+    for command in ("serve", "check", "test", "explain", "schema", "call", "version"):
+        assert f"  {command}" in shown
+        assert f"ratelimitd {command}" in run(command, "--help").out or command == "version"
+
+
+def test_help_of_serve_names_every_variable_and_default(run: Run) -> None:
+    shown = run("serve", "--help").out
+    for f in settings.flags():
+        assert settings.flag(f.name) in shown
+        assert settings.variable(f.name) in shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["check"],
+        ["serve", "--workers", "x"],
+        ["serve", "--workers", "65"],
+        ["serve", "--log-level", "loud"],
+    ],
+)
+def test_usage_errors_exit_2(run: Run, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.code == 2
+    assert result.err
+
+
+def test_check_says_ok(run: Run, policy: Path) -> None:
+    result = run("check", policy)
+    assert result.code == 0
+    assert "ok" in result.out
+    assert "2 limits" in result.out
+
+
+def test_check_prints_every_error_with_its_place(run: Run, broken: Path, policy: Path) -> None:
+    result = run("check", policy, broken)
+    assert result.code == 1
+    assert f"{broken}:4:" in result.err
+    assert f"{broken}:5:" in result.err
+    assert "did you mean 'window'?" in result.err
+    assert str(policy) in result.out
+
+
+def test_check_json(run: Run, broken: Path) -> None:
+    result = run("check", broken, "--json")
+    report = result.json()
+    assert (result.code, report["ok"]) == (1, False)
+    lines = {d["line"] for d in report["policies"][0]["diagnostics"]}
+    assert lines == {4, 5}
+    assert all(d["code"] and d["file"] == str(broken) for d in report["policies"][0]["diagnostics"])
+
+
+@pytest.mark.parametrize("command", ["check", "test", "explain"])
+def test_a_file_that_is_not_there(run: Run, command: str, tmp_path: Path) -> None:
+    result = run(command, tmp_path / "absent.yaml")
+    assert result.code == 1
+    assert "absent.yaml" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_schema_is_a_json_schema(run: Run) -> None:
+    shown = run("schema").json()
+    assert shown["type"] == "object"
+    assert "limits" in shown["properties"]
+
+
+def test_tests_pass_and_fail(run: Run, policy: Path) -> None:
+    result = run("test", policy)
+    assert result.code == 0
+    assert "1 passed" in result.out
+    policy.write_text(policy.read_text().replace("denied: 1", "denied: 2"))
+    result = run("test", policy)
+    assert result.code == 1
+    assert "FAIL" in result.out
+    assert "denied: expected 2, got 1" in result.out
+
+
+def test_tests_json(run: Run, policy: Path) -> None:
+    report = run("test", policy, "--json").json()
+    assert (report["passed"], report["failed"]) == (1, 0)
+    assert report["cases"][0]["requests"] == 3
+
+
+def test_a_policy_without_tests_says_where_they_go(run: Run, policy: Path) -> None:
+    policy.write_text(policy.read_text().partition("tests:")[0])
+    result = run("test", policy)
+    assert result.code == 0
+    assert "`tests`" in result.out
+
+
+def test_explain_prints_the_compiled_form(run: Run, policy: Path) -> None:
+    assert "100 per 1m" in run("explain", policy).out
+    assert run("explain", policy, "--json").json()["domains"][0]["name"] == "shop"
+
+
+def test_explain_a_request(run: Run, policy: Path) -> None:
+    request = json.dumps({"method": "GET", "path": "/login", "ip": "203.0.113.7"}).encode()
+    report = run("explain", policy, "--request", "-", "--json", stdin=request).json()
+    limits = {line["name"]: line for line in report["limits"]}
+    assert limits["per-ip"]["applies"]
+    assert limits["per-ip"]["key"] == "203.0.113.7"
+    assert not limits["login"]["applies"]
+    assert "GET" in limits["login"]["because"]
+    assert report["verdict"]["decision"] == "allow"
+    assert [state["name"] for state in report["verdict"]["limits"]] == ["per-ip"]
+
+
+def test_explain_a_request_for_people(run: Run, policy: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text('{"method": "POST", "path": "/login", "ip": "2001:db8::1"}')
+    shown = run("explain", policy, "--request", tmp_path / "r.json").out
+    assert "2001:db8::" in shown
+    assert "verdict  ALLOW 200" in shown
+
+
+@pytest.mark.parametrize("request_", [b"", b"[]", b'{"pth": 1}', b'{"domain": "nobody"}', b'{"cost": -1}'])
+def test_explain_a_request_that_is_none(run: Run, policy: Path, request_: bytes) -> None:
+    result = run("explain", policy, "--request", "-", stdin=request_)
+    assert result.code == 2
+    assert "Traceback" not in result.err
+
+
+def test_call_without_a_server_says_what_to_do(run: Run) -> None:
+    result = run("call", "--address", "127.0.0.1:1")
+    assert result.code == 1
+    assert "ratelimitd serve" in result.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-H", "no-colon"], ["-a", "novalue"], ["--body", "@/absent"], ["--cost", "-1"], ["--repeat", "0"]]
+)
+def test_call_usage(run: Run, arguments: list[str]) -> None:
+    assert run("call", "--address", "127.0.0.1:1", *arguments).code == 2
+
+
+def test_a_bad_policy_does_not_start(run: Run, broken: Path) -> None:
+    result = run("serve", "--policy", broken, "--listen", "127.0.0.1:0", "--admin", "off")
+    assert result.code == 1
+    assert "did you mean 'window'?" in result.err
+
+
+@pytest.mark.parametrize(("admin", "hint"), [("0.0.0.0:0", "--admin-allow-remote"), ("nonsense", "loopback")])
+def test_a_bad_admin_address_does_not_start(run: Run, policy: Path, admin: str, hint: str) -> None:
+    result = run("serve", "--policy", policy, "--listen", "127.0.0.1:0", "--admin", admin)
+    assert result.code == 2
+    assert hint in result.err
