@@ -97,9 +97,9 @@ class Process:
 
     async def run(self) -> int:
         self._install_signals()
+        listener, admin_address = self._bind_admin()
         policy = self._reloader.first()
         bound = [self._listen(address) for address in self._settings.listen]
-        listener, admin_address = self._bind_admin()
         self._engine.set_descriptors((files("ratelimitd") / "_descriptors.binpb").read_bytes())
         self._engine.start()
         self._pump.start()

@@ -36,8 +36,14 @@ class _Bridge(logging.Handler):
         self._log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info or None)
 
 
+def timestamp(moment: datetime) -> str:
+    """RFC 3339, UTC, milliseconds."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _stamp(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    return {"time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), **event}
+    first = {"time": timestamp(datetime.now(UTC)), "level": event.pop("level"), "event": event.pop("event")}
+    return {**first, **event}
 
 
 def _json(logger: Any, method: str, event: structlog.typing.EventDict) -> str:
@@ -71,9 +77,7 @@ class EventSource(Protocol):
 def decision_fields(event: Event) -> dict[str, Any]:
     """The fields of one decision line; those that say nothing are left out."""
     fields: dict[str, Any] = {
-        "decided_at": datetime.fromtimestamp(event["time_ns"] / 1e9, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z"),
+        "decided_at": timestamp(datetime.fromtimestamp(event["time_ns"] / 1e9, UTC)),
         "domain": event["domain"],
         "decision": event["decision"],
         "status": event["status"],

@@ -40,7 +40,7 @@ def routes(context: Context) -> list[Route]:
             return found
         domain, limit, key = found
         where: dict[str, Any] = {"domain": domain, "limit": limit, "key": key}
-        if request.method != "GET":
+        if request.method in ("DELETE", "POST"):
             return answer({**where, "reset": context.engine.reset(domain, limit, key)})
         counter = context.engine.lookup(domain, limit, key)
         if counter is None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ratelimitd.client import CheckError, Client, LimitState, Request, Verdict
-from ratelimitd.commands.output import console, print_json, seconds, table
+from ratelimitd.commands.output import console, print_json, print_table, seconds, table
 
 DENIED = 3
 
@@ -169,7 +169,7 @@ def print_verdict(out: Console, verdict: Verdict) -> None:
         rules = table("RULE", "TARGET", "SCORE", right=["SCORE"])
         for match in verdict.matches:
             rules.add_row(match.id, match.target, str(match.score))
-        out.print(rules)
+        print_table(out, rules)
 
 
 def _print_limits(out: Console, limits: tuple[LimitState, ...]) -> None:
@@ -190,4 +190,4 @@ def _print_limits(out: Console, limits: tuple[LimitState, ...]) -> None:
             ", ".join(notes),
             style="red" if state.over and not state.shadow else "yellow" if state.over else None,
         )
-    out.print(rows)
+    print_table(out, rows)

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ratelimitd.commands.output import console, print_json, table
+from ratelimitd.commands.output import console, print_json, print_table, table
 from ratelimitd.policy import load_policy
 from ratelimitd.policy.cases import EPOCH_NS
 from ratelimitd.policy.evaluate import evaluate, find_override, key_text
@@ -23,6 +23,7 @@ from ratelimitd.policy.explain import explain, explain_data, override_words, rat
 from ratelimitd.policy.plan import AddressList, Domain, Limit, Plan
 from ratelimitd.policy.request import Request, from_mapping
 from ratelimitd.policy.values import client_address, client_text, contains
+from ratelimitd.summary import plural
 
 MAX_REQUEST_BYTES = 16 << 20
 
@@ -84,6 +85,12 @@ def list_line(item: AddressList, request: Request, domain: Domain) -> Line:
         return Line(text_of(item.name), False, action, "the client is in none of its networks")
     holds, why = evaluate(item.match, request, domain.client)
     return Line(text_of(item.name), holds, action, why or "")
+
+
+def list_that_decides(domain: Domain, lines: list[Line]) -> str:
+    """The first list that applies and is enforced: limits and scan are then not reached."""
+    pairs = zip(domain.lists, lines, strict=True)
+    return next((line.name for item, line in pairs if line.applies and not item.shadow and not domain.shadow), "")
 
 
 def limit_line(limit: Limit, request: Request, domain: Domain) -> Line:
@@ -148,8 +155,10 @@ def _run_request(plan: Plan, request: Request, *, as_json: bool) -> int:
     out.print(Text(f"{text_of(request.method)} {text_of(request.path)}", "bold"), end="  ")
     out.print(f"client {who}  domain {text_of(domain.name)}", style="dim", markup=False)
     _print_lines(out, "lists", lists)
-    _print_lines(out, "limits", limits)
-    _print_lines(out, f"scan: {mode}, {len(domain.scan.rules)} rules", routes)
+    decided = list_that_decides(domain, lists)
+    aside = f" (not reached: list {decided} decides)" if decided else ""
+    _print_lines(out, f"limits{aside}", limits)
+    _print_lines(out, f"scan: {mode}, {plural(len(domain.scan.rules), 'rule')}{aside}", routes)
     _print_verdict(out, verdict)
     return 0
 
@@ -172,7 +181,7 @@ def _print_lines(out: Console, title: str, lines: list[Line]) -> None:
         if not line.applies:
             detail = Text(line.because, "dim")
         rows.add_row(mark, Text(line.name), detail)
-    out.print(rows)
+    print_table(out, rows)
 
 
 def _print_verdict(out: Console, verdict: dict[str, Any]) -> None:

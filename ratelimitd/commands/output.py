@@ -44,6 +44,17 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
     return made
 
 
+def print_table(out: Console, rows: Table) -> None:
+    """Without the blanks that fill its last column, where nobody sees them."""
+    if out.is_terminal:
+        out.print(rows)
+        return
+    with out.capture() as captured:
+        out.print(rows)
+    for line in captured.get().splitlines():
+        out.print(line.rstrip(), markup=False)
+
+
 def seconds(milliseconds: int) -> str:
     """12 -> "12ms", 1500 -> "1.5s", 90000 -> "1m30s", 3600000 -> "1h"."""
     if milliseconds < 1000:

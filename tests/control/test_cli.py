@@ -147,7 +147,7 @@ def test_tests_pass_and_fail(run: Run, policy: Path) -> None:
     result = run("test", policy)
     assert result.code == 0
     assert "1 passed" in result.out
-    policy.write_text(policy.read_text().replace("denied: 1", "denied: 2"))
+    policy.write_text(policy.read_text().replace("allowed: 2, denied: 1", "allowed: 1, denied: 2"))
     result = run("test", policy)
     assert result.code == 1
     assert "FAIL" in result.out

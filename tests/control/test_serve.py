@@ -127,6 +127,8 @@ def test_keys_are_looked_up_and_reset(shared: Server) -> None:
         assert [client.check(ask).allowed for _ in range(3)] == [True, True, False]
         counter = httpx.get(f"{shared.admin}/keys", params=query).json()
         assert (counter["limit"], counter["counter"]["remaining"], counter["counter"]["used"]) == ("login", 0, 2)
+        assert httpx.head(f"{shared.admin}/keys", params=query).status_code == 200
+        assert not client.check(ask).allowed  # looking resets nothing
         assert httpx.delete(f"{shared.admin}/keys", params=query).json()["reset"] is True
         assert client.check(ask).allowed
 
