@@ -93,6 +93,7 @@ rl_view without_port(rl_view host) {
 
 rl_view lower(Arena *arena, rl_view text) {
   uint32_t at = 0;
+  while (text.size - at >= 8 && to_lower_word(load_8(text.data + at)) == load_8(text.data + at)) at += 8;
   while (at < text.size && to_lower(text.data[at]) == text.data[at]) at++;
   if (at == text.size) return text;
   auto *out = static_cast<char *>(arena_take(arena, text.size));

@@ -1,4 +1,5 @@
-// What policies can select on, computed from a request at most once and only when asked. One per worker; reset per request.
+// What policies can select on, computed from a request at most once and only when asked. One per worker; reset per
+// request.
 #pragma once
 #include "bytes/address.h"
 #include "core/request.h"
@@ -40,11 +41,13 @@ void rl_attributes_free(rl_attributes *attributes);
 // Forgets the last request. request and client must outlive the use.
 void rl_attributes_reset(rl_attributes *attributes, const rl_request *request, const rl_client_rule *client);
 
-// 1 and *out, or 0 when the request has no such value. name: header (lower-case), cookie, query parameter or attribute; else ignored.
-// CLIENT_IP gives the canonical text of the address masked to the client rule's prefix (what keys are made of).
+// 1 and *out, or 0 when the request has no such value: an empty method, host, scheme or path is none, an empty header
+// is one. name: header (lower-case), cookie, query parameter or attribute; else ignored. CLIENT_IP gives the canonical
+// text of the address masked to the client rule's prefix (what keys are made of).
 int rl_attributes_get(rl_attributes *attributes, int source, rl_view name, rl_view *out);
-// The client's full address: from the right of the client header, skipping trusted networks or hops; the peer when there is none.
-// 0 when neither parses: then CLIENT_IP is absent.
+// The client's full address: from the right of the client header, skipping trusted networks or hops; the peer when
+// there is none. Headers other than x-forwarded-for hold one value, believed when the peer is trusted or hops > 0. 0
+// when no address is known: then CLIENT_IP is absent. See match/client.h.
 int rl_attributes_client(rl_attributes *attributes, rl_address *out);
 
 #ifdef __cplusplus

@@ -1,6 +1,6 @@
-// A set of match expressions (plan.Match), indexed: which of them hold for a request? Cost follows the candidates, not the set:
-// each alternative is anchored at its most selective condition (exact path, path prefix, host, header value, ...), and only anchored
-// candidates are verified. Built once, then read-only and shared by workers.
+// A set of match expressions (plan.Match), indexed: which of them hold for a request? Cost follows the candidates, not
+// the set: each alternative is anchored at its most selective condition (exact path, path prefix, host, header value,
+// ...), and only anchored candidates are verified. Built once, then read-only and shared by workers.
 #pragma once
 #include "match/attributes.h"
 
@@ -33,10 +33,11 @@ typedef struct rl_condition {
   uint8_t ignore_case;
 } rl_condition;
 
-// Building: entries get the ids 0, 1, 2, ... in order. Everything is copied. 0, or -1 with the reason in error (a bad regex, out of memory).
+// Building: entries get the ids 0, 1, 2, ... in order. Everything is copied. 0, or -1 with the reason in error (a bad
+// regex, out of memory).
 rl_matcher *rl_matcher_new(void);
-int rl_matcher_entry(rl_matcher *matcher);                             // begins an entry that has no alternative yet
-int rl_matcher_alternative(rl_matcher *matcher);                       // begins an alternative of the last entry
+int rl_matcher_entry(rl_matcher *matcher);        // begins an entry that has no alternative yet
+int rl_matcher_alternative(rl_matcher *matcher);  // begins an alternative of the last entry
 int rl_matcher_condition(rl_matcher *matcher, const rl_condition *condition, char *error, size_t error_size);
 int rl_matcher_finish(rl_matcher *matcher, char *error, size_t error_size);  // builds the index
 void rl_matcher_free(rl_matcher *matcher);
@@ -48,8 +49,10 @@ int rl_match_scratch_prepare(rl_match_scratch *scratch, const rl_matcher *matche
 void rl_match_scratch_free(rl_match_scratch *scratch);
 
 // Writes the ids of the entries that hold, ascending, at most max of them; returns how many hold (may exceed max).
-uint32_t rl_matcher_run(const rl_matcher *matcher, rl_match_scratch *scratch, rl_attributes *attributes, uint32_t *ids, uint32_t max);
-// The value that entry's path glob binds to {name}. Only after run said that the entry holds. 1 or 0.
+uint32_t rl_matcher_run(const rl_matcher *matcher, rl_match_scratch *scratch, rl_attributes *attributes, uint32_t *ids,
+                        uint32_t max);
+// What the first path glob of the entry that has {name} and matches binds to it. Only after run said that the entry
+// holds. 1 or 0.
 int rl_matcher_param(const rl_matcher *matcher, uint32_t entry, rl_attributes *attributes, rl_view name, rl_view *out);
 
 // plan.OverrideKind lookup: which override applies to a key?

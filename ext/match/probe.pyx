@@ -1,5 +1,5 @@
 """The functions of match/ for tests, over policy/plan.py and policy/request.py. Every text of a request lies in a heap block of exactly
-its size, so that a sanitizer sees every byte read beyond it."""
+its size (an empty one is NULL), so that a sanitizer sees every byte read beyond it."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
@@ -61,8 +61,11 @@ cdef class Memory:
 
     cdef rl_view text(self, bytes text) except *:
         cdef rl_view view
-        view.data = <const char *>self.take(len(text))
+        view.data = NULL
         view.size = <uint32_t>len(text)
+        if not text:
+            return view
+        view.data = <const char *>self.take(len(text))
         memcpy(<void *>view.data, <const char *>text, len(text))
         return view
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from ratelimitd.policy.plan import Cidr, Client, Condition, KeyPart, Limit, Match, Op, Override, OverrideKind, Source
+from ratelimitd.policy.regex import regex_holds
 from ratelimitd.policy.request import Request
 from ratelimitd.policy.values import MAPPED, client_address, contains, format_address, get, mask, parse_address
 
@@ -52,7 +53,7 @@ def _address_of(condition: Condition, request: Request, client: Client) -> bytes
 
 def _compare(condition: Condition, operand: bytes, value: bytes) -> bool:
     if condition.op is Op.REGEX:
-        return re.fullmatch(operand, value, re.DOTALL) is not None
+        return regex_holds(operand, value)
     if condition.op is Op.GLOB:
         on_path = condition.source in (Source.PATH, Source.RAW_PATH)
         return glob(operand, value, path=on_path, ignore_case=condition.ignore_case) is not None

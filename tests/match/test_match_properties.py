@@ -9,7 +9,7 @@ from match_strategies import NAMED, clients, matches, path_globs, requests, text
 
 from ratelimitd._ext.match import probe
 from ratelimitd.policy.evaluate import describe, evaluate, glob, path_param
-from ratelimitd.policy.plan import Client, Match, Source
+from ratelimitd.policy.plan import Client, Condition, Match, Op, Source
 from ratelimitd.policy.request import Request
 from ratelimitd.policy.values import client_address, get
 
@@ -88,3 +88,15 @@ def test_globs_of_other_values_match_as_the_model_s(pattern: bytes, text: bytes,
 )
 def test_globs_of_paths(pattern: bytes, text: bytes, captures: dict[bytes, bytes] | None) -> None:
     assert probe.glob(pattern, text)[0] == captures
+
+
+REGEXES = [b"[[:alpha:]]+", rb"a\z", rb"\Aa\z", b"a{2}", b"(?i)A", rb"\x61", b"[^/]+", b"a|", b"(?s)a.", b"a$"]
+
+
+@pytest.mark.parametrize("pattern", REGEXES)
+@pytest.mark.parametrize("value", [b"a", b"aa", b"A", b"", b"a\n", b":", b"/"])
+def test_a_regex_means_the_same_to_both(pattern: bytes, value: bytes) -> None:
+    match = Match(((Condition(Source.HEADER, Op.REGEX, b"x", (pattern,)),),))
+    request = Request(headers=((b"x", value),))
+    ATTRIBUTES.reset(request, Client())
+    assert probe.Matcher([match], SCRATCH).run(ATTRIBUTES)[0] == evaluate(match, request)[0]
