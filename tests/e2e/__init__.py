@@ -1,0 +1,1 @@
+"""A real Envoy in front of the server, and what its clients see."""
