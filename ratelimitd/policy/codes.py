@@ -35,6 +35,7 @@ CODES = {
     "P316": "no such rule to leave out",
     "P317": "not a path",
     "P318": "several default domains",
+    "P319": "more lists or limits than one check looks at",
     "P401": "warning: a method in lower case",
     "P402": "warning: a limit without a key",
     "P403": "warning: a rate that whole milliseconds cannot express",

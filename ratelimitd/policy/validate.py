@@ -14,6 +14,7 @@ from ratelimitd.policy.schema import ConditionSpec, LimitSpec, OverrideSpec, Pol
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
 TEXT_OPERATORS = ("any", "exact", "prefix", "suffix", "glob", "regex")
+MAX_APPLYING = 32  # TABLE_MAX_HITS of the engine
 ADDRESSES = (Source.CLIENT_IP, Source.HEADER, Source.COOKIE, Source.QUERY, Source.ATTRIBUTE)
 
 
@@ -87,6 +88,17 @@ def check_lists(f: Findings) -> None:
                 )
             elif spec.match is None and spec.mode == "enforce":
                 seen[network] = (action, name)
+
+
+def check_counts(f: Findings) -> None:
+    """What the engine looks at in one check is bounded: nothing may fall beyond that unseen."""
+    if len(f.spec.lists) > MAX_APPLYING and any(item.match is not None for item in f.spec.lists.values()):
+        message = f"{len(f.spec.lists)} lists: at most {MAX_APPLYING} where one has a match"
+        f.error("P319", message, ("lists",), "put more networks into one list", key=True)
+    always = [name for name, limit in f.spec.limits.items() if limit.match is None or {} in limit.match]
+    if len(always) > MAX_APPLYING:
+        message = f"{len(always)} limits apply to every request: at most {MAX_APPLYING}"
+        f.error("P319", message, ("limits", always[MAX_APPLYING]), "give some a match", key=True)
 
 
 def check_match(f: Findings, match: list[dict[str, ConditionSpec]] | None, path: Path) -> None:
@@ -443,7 +455,14 @@ def check_tests(f: Findings) -> None:
                 f.error("P317", "a path begins with '/'", (*path, "requests", number, "path"))
 
 
-CHECKS: tuple[Callable[[Findings], None], ...] = (check_client, check_lists, check_limits, check_scan, check_tests)
+CHECKS: tuple[Callable[[Findings], None], ...] = (
+    check_client,
+    check_lists,
+    check_limits,
+    check_counts,
+    check_scan,
+    check_tests,
+)
 
 
 def check_domains(documents: Iterable[tuple[Document, PolicySpec]]) -> list[Diagnostic]:
