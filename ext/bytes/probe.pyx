@@ -142,7 +142,7 @@ def transform(int kind, bytes text) -> bytes | None:
     cdef rl_view view = owned(text)
     cdef char *out = <char *>malloc(rl_transform_room(kind, view.size))
     cdef uint32_t size = 0
-    cdef int changed = rl_transform(kind, view, out, &size)
+    cdef int changed = rl_transform(kind, view, rl_byte_classes(view), out, &size)
     try:
         if size > rl_transform_room(kind, view.size):
             raise AssertionError("out of room")

@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "bytes/ascii.h"
 #include "bytes/transforms.h"
 
@@ -14,14 +16,34 @@ uint32_t keep_if(rl_view in, char *out, Keep keep) {
   return size;
 }
 
+// Is there a run of whitespace, or any but the blank?
+bool has_loose_space(rl_view in) {
+  bool after_blank = false;
+  for (uint32_t i = 0; i < in.size; ++i) {
+    char c = in.data[i];
+    if ((c >= '\t' && c <= '\r') || (after_blank && c == ' ')) return true;
+    after_blank = c == ' ';
+  }
+  return false;
+}
+
 }  // namespace
 
 uint32_t lowercase(rl_view in, char *out) {
-  for (uint32_t i = 0; i < in.size; ++i) out[i] = to_lower(in.data[i]);
+  using Block = uint8_t __attribute__((vector_size(16)));
+  uint32_t i = 0;
+  for (; in.size - i >= sizeof(Block); i += sizeof(Block)) {
+    Block block;
+    std::memcpy(&block, in.data + i, sizeof block);
+    block |= reinterpret_cast<Block>(block >= 'A') & reinterpret_cast<Block>(block <= 'Z') & 0x20;
+    std::memcpy(out + i, &block, sizeof block);
+  }
+  for (; i < in.size; ++i) out[i] = to_lower(in.data[i]);
   return in.size;
 }
 
 uint32_t compress_whitespace(rl_view in, char *out) {
+  if (!has_loose_space(in)) return kUnchanged;
   uint32_t size = 0;
   bool after_space = false;
   for (uint32_t i = 0; i < in.size; ++i) {

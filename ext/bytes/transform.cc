@@ -92,14 +92,14 @@ uint32_t rl_transform_room(int kind, uint32_t size) {
   return static_cast<uint32_t>(room > UINT32_MAX ? UINT32_MAX : room);
 }
 
-int rl_transform(int kind, rl_view in, char *out, uint32_t *size) {
+int rl_transform(int kind, rl_view in, uint32_t classes, char *out, uint32_t *size) {
   const rl::Transformation &transformation = rl::kTransformations[kind];
-  if (!(rl_byte_classes(in) & transformation.classes)) {
-    *size = in.size;
-    return 0;
-  }
-  *size = transformation.apply(in, out);
-  return *size != in.size || std::memcmp(out, in.data, in.size) != 0;
+  *size = in.size;
+  if (!(classes & transformation.classes)) return 0;
+  uint32_t written = transformation.apply(in, out);
+  if (written == rl::kUnchanged || (written == in.size && std::memcmp(out, in.data, in.size) == 0)) return 0;
+  *size = written;
+  return 1;
 }
 
 uint32_t rl_byte_classes(rl_view text) {

@@ -9,6 +9,6 @@ cdef extern from "bytes/transform.h" nogil:
         RL_TRANSFORMATIONS
 
     uint32_t rl_transform_room(int kind, uint32_t size)
-    int rl_transform(int kind, rl_view text, char *out, uint32_t *size)
     uint32_t rl_byte_classes(rl_view text)
     uint32_t rl_transform_classes(int kind)
+    int rl_transform(int kind, rl_view text, uint32_t classes, char *out, uint32_t *size)

@@ -1,9 +1,11 @@
-// The transformations behind rl_transform: each writes to out, which has rl_transform_room(kind, in.size) bytes, and returns
-// the length.
+// The transformations behind rl_transform: each writes to out, which has rl_transform_room(kind, in.size) bytes, and returns the length,
+// or kUnchanged when it sees early that there is nothing to do (out is then undefined).
 #pragma once
 #include "core/view.h"
 
 namespace rl {
+
+inline constexpr uint32_t kUnchanged = UINT32_MAX;
 
 // strip.cc: what removes or folds single bytes.
 uint32_t lowercase(rl_view in, char *out);

@@ -10,6 +10,9 @@ from ratelimitd._ext.scan.layout cimport (
     scan_string, scan_use,
 )
 
+cdef extern from "bytes/hash.h" nogil:
+    uint64_t rl_hash(rl_view text)
+
 cdef extern from *:
     uint32_t lowest_bit "__builtin_ctzll"(uint64_t bits) noexcept nogil
 
@@ -55,24 +58,6 @@ cdef const scan_slot *slot_of(const scan_kind *kind, rl_view name) noexcept nogi
                 return &kind.slots[entry.slot]
         at = (at + 1) & kind.name_mask
     return kind.slots
-
-
-cdef uint64_t hash_bytes(rl_view text) noexcept nogil:
-    """Only to find equal strings: equality is always checked, a collision costs a second scan."""
-    cdef uint64_t hash = text.size * <uint64_t>0x9e3779b97f4a7c15
-    cdef uint64_t word
-    cdef uint32_t i = 0
-    while i + 8 <= text.size:
-        memcpy(&word, text.data + i, 8)
-        hash = (hash ^ word) * <uint64_t>0xff51afd7ed558ccd
-        hash ^= hash >> 32
-        i += 8
-    if i < text.size:
-        word = 0
-        memcpy(&word, text.data + i, text.size - i)
-        hash = (hash ^ word) * <uint64_t>0xff51afd7ed558ccd
-        hash ^= hash >> 32
-    return hash
 
 
 cdef bint equal(rl_view a, rl_view b) noexcept nogil:
@@ -212,7 +197,7 @@ cdef void scan_text(scan_scratch *scratch, const scan_slot *slot, uint32_t kind,
 
 cdef uint32_t add_string(scan_scratch *scratch, uint32_t count, rl_view text) noexcept nogil:
     """The index of a result among the value's strings; `count` when it is a new one."""
-    cdef uint64_t hash = hash_bytes(text)
+    cdef uint64_t hash = rl_hash(text)
     cdef scan_string *string
     cdef uint32_t i
     for i in range(count):
@@ -236,7 +221,7 @@ cdef uint32_t transformed(scan_scratch *scratch, uint32_t count, uint32_t parent
         scratch.out.error = 1
         scratch.out.inspected_all = 0
         return parent
-    if not rl_transform(kind, text, room, &result.size):
+    if not rl_transform(kind, text, scratch.strings[parent].classes, room, &result.size):
         return parent
     result.data = room
     index = add_string(scratch, count, result)
@@ -282,7 +267,7 @@ cdef void scan_value(scan_scratch *scratch, uint32_t kind, rl_view name, rl_view
     if slot.lane < 0 or value.size == 0:
         return
     if not rl_byte_classes(value) & slot.classes:
-        scan_text(scratch, slot, kind, name, value, hash_bytes(value), slot.chains)
+        scan_text(scratch, slot, kind, name, value, rl_hash(value), slot.chains)
         return
     count = expand(scratch, slot, value)
     for i in range(count):
