@@ -13,6 +13,7 @@ cdef struct scan_arena:
     size_t used           # of the current block
     size_t committed      # of all blocks since the reset
     size_t budget         # bound on committed bytes
+    size_t held           # size of all blocks
 
 
 # n bytes of room, aligned to 8, or NULL: out of memory or over budget. The room is lost to the next reserve unless committed.

@@ -22,6 +22,7 @@ cdef arena_block *block_for(scan_arena *arena, size_t n) noexcept nogil:
             return NULL
         block.next = NULL
         block.size = n if n > BLOCK_BYTES else BLOCK_BYTES
+        arena.held += block.size
         if last:
             last.next = block
         else:
@@ -56,22 +57,16 @@ cdef void *arena_zeroed(scan_arena *arena, size_t n) noexcept nogil:
     return room
 
 
-cdef void arena_reset(scan_arena *arena, size_t budget, size_t keep) noexcept nogil:
+cdef void drop_first(scan_arena *arena) noexcept nogil:
     cdef arena_block *block = arena.first
-    cdef arena_block *next
-    cdef size_t kept = 0
-    if arena.current and arena.current.next or arena.committed > keep:
-        # More than one block was ever needed: see what is worth keeping.
-        arena.first = NULL
-        while block:
-            next = block.next
-            if kept + block.size <= keep:
-                kept += block.size
-                block.next = arena.first
-                arena.first = block
-            else:
-                free(block)
-            block = next
+    arena.first = block.next
+    arena.held -= block.size
+    free(block)
+
+
+cdef void arena_reset(scan_arena *arena, size_t budget, size_t keep) noexcept nogil:
+    while arena.held > keep:
+        drop_first(arena)
     arena.current = NULL
     arena.used = 0
     arena.committed = 0
@@ -79,11 +74,6 @@ cdef void arena_reset(scan_arena *arena, size_t budget, size_t keep) noexcept no
 
 
 cdef void arena_free(scan_arena *arena) noexcept nogil:
-    cdef arena_block *block = arena.first
-    cdef arena_block *next
-    while block:
-        next = block.next
-        free(block)
-        block = next
-    arena.first = NULL
+    while arena.first:
+        drop_first(arena)
     arena.current = NULL

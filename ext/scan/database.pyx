@@ -2,7 +2,9 @@ import hashlib
 import os
 import tempfile
 
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport uint8_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy
 
 from ratelimitd._ext.scan.hs cimport (
     HS_MODE_BLOCK, HS_SUCCESS, hs_compile_error_t, hs_compile_multi, hs_database_t, hs_deserialize_database, hs_free_compile_error,
@@ -10,6 +12,19 @@ from ratelimitd._ext.scan.hs cimport (
 )
 
 from ratelimitd.errors import EngineError
+
+cdef extern from *:
+    """
+    #include <mutex>
+    static std::mutex registry_mutex;
+    static void registry_lock() { registry_mutex.lock(); }
+    static void registry_unlock() { registry_mutex.unlock(); }
+    """
+    void registry_lock() noexcept nogil
+    void registry_unlock() noexcept nogil
+
+# All that are in use; guarded by the lock, under which no Python runs.
+cdef shared_database *registry = NULL
 
 MAGIC = b"ratelimitd-hsdb-1\n"
 
@@ -27,7 +42,7 @@ cdef bytes cache_key(list expressions, const hs_platform_info_t *platform):
     parts = [MAGIC, hs_version(), b"%d %d" % (platform.tune, platform.cpu_features)]
     for pattern, flags in expressions:
         parts.append(b"%d %d " % (flags, len(pattern)) + pattern)
-    return hashlib.sha256(b"\0".join(parts)).hexdigest().encode()
+    return hashlib.sha256(b"\0".join(parts)).digest()
 
 
 cdef hs_database_t *load(path):
@@ -109,20 +124,95 @@ cdef hs_database_t *compiled(list expressions, const hs_platform_info_t *platfor
         free(ids)
 
 
-cdef hs_database_t *database_build(list expressions, object cache_dir) except NULL:
-    cdef hs_platform_info_t platform
+cdef hs_database_t *loaded_or_compiled(list expressions, const hs_platform_info_t *platform, bytes key, object cache_dir) except NULL:
     cdef hs_database_t *database
-    if hs_populate_platform(&platform) != HS_SUCCESS:
-        raise EngineError("this CPU cannot run the pattern library (SSE4.2 is needed)")
     if cache_dir is None:
-        return compiled(expressions, &platform)
-    path = os.path.join(os.fspath(cache_dir), cache_key(expressions, &platform).decode() + ".hsdb")
+        return compiled(expressions, platform)
+    path = os.path.join(os.fspath(cache_dir), key.hex() + ".hsdb")
     database = load(path)
     if database == NULL:
-        database = compiled(expressions, &platform)
+        database = compiled(expressions, platform)
         try:
             save(path, database)
         except BaseException:
             hs_free_database(database)
             raise
     return database
+
+
+cdef shared_database *find_and_use(const uint8_t *key) noexcept nogil:
+    """Under the lock."""
+    cdef shared_database *shared = registry
+    while shared and memcmp(shared.key, key, 32) != 0:
+        shared = shared.next
+    if shared:
+        shared.users += 1
+    return shared
+
+
+cdef shared_database *database_acquire(list expressions, object cache_dir) except NULL:
+    global registry
+    cdef hs_platform_info_t platform
+    cdef shared_database *made
+    cdef shared_database *shared
+    if hs_populate_platform(&platform) != HS_SUCCESS:
+        raise EngineError("this CPU cannot run the pattern library (SSE4.2 is needed)")
+    cdef bytes digest = cache_key(expressions, &platform)
+    cdef const uint8_t *key = digest
+    registry_lock()
+    shared = find_and_use(key)
+    registry_unlock()
+    if shared:
+        return shared
+    made = <shared_database *>calloc(1, sizeof(shared_database))
+    if made == NULL:
+        raise MemoryError
+    try:
+        made.database = loaded_or_compiled(expressions, &platform, digest, cache_dir)
+    except BaseException:
+        free(made)
+        raise
+    memcpy(made.key, key, 32)
+    made.users = 1
+    registry_lock()
+    shared = find_and_use(key)   # somebody may have been faster
+    if shared == NULL:
+        made.next = registry
+        registry = made
+    registry_unlock()
+    if shared == NULL:
+        return made
+    hs_free_database(made.database)
+    free(made)
+    return shared
+
+
+cdef void database_release(shared_database *shared) noexcept nogil:
+    global registry
+    cdef shared_database **link
+    if shared == NULL:
+        return
+    registry_lock()
+    shared.users -= 1
+    if shared.users:
+        registry_unlock()
+        return
+    link = &registry
+    while link[0] != shared:
+        link = &link[0].next
+    link[0] = shared.next
+    registry_unlock()
+    hs_free_database(shared.database)
+    free(shared)
+
+
+def databases_in_use() -> int:
+    cdef shared_database *shared
+    cdef int count = 0
+    registry_lock()
+    shared = registry
+    while shared:
+        count += 1
+        shared = shared.next
+    registry_unlock()
+    return count

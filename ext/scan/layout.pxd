@@ -3,6 +3,7 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from ratelimitd._ext.core cimport rl_rule_match, rl_view
 from ratelimitd._ext.scan.arena cimport scan_arena
+from ratelimitd._ext.scan.database cimport shared_database
 from ratelimitd._ext.scan.hs cimport hs_database_t, hs_scratch_t
 
 
@@ -46,7 +47,8 @@ cdef struct scan_use:
 
 # One database and who wants its matches.
 cdef struct scan_lane:
-    hs_database_t *database
+    const hs_database_t *database
+    shared_database *shared     # owns it
     uint32_t expressions
     const uint32_t *first_use   # expressions + 1 indices into uses
     const scan_use *uses

@@ -11,6 +11,15 @@ from ratelimitd._ext.scan.program cimport (
 
 import time
 
+from ratelimitd._ext.scan.database import databases_in_use
+
+cdef extern from "malloc.h" nogil:
+    cdef struct mallinfo2_t "mallinfo2":
+        size_t uordblks
+        size_t hblkhd
+
+    mallinfo2_t mallinfo2()
+
 
 cdef rl_view owned(bytes text) except *:
     """A heap block of exactly the size, so that a sanitizer sees every byte read beyond it."""
@@ -106,6 +115,21 @@ cdef class Program:
 
     def scan(self, dict request, uint32_t body_limit=131072) -> dict:
         return self.scan_with(self, request, body_limit)
+
+    def heap_growth(self, dict request, int rounds) -> int:
+        """Bytes by which the heap grows while a request is scanned again and again."""
+        cdef Request built = Request(request)
+        cdef scan_result result
+        cdef mallinfo2_t before
+        cdef mallinfo2_t after
+        cdef int i
+        with nogil:
+            program_scan(self.program, self.scratch, &built.request, 131072, &result)
+            before = mallinfo2()
+            for i in range(rounds):
+                program_scan(self.program, self.scratch, &built.request, 131072, &result)
+            after = mallinfo2()
+        return (after.uordblks + after.hblkhd) - (before.uordblks + before.hblkhd)
 
     def time_scan(self, dict request, int rounds) -> float:
         """Seconds of CPU for one scan."""

@@ -5,9 +5,9 @@ from libc.string cimport memcpy, memset
 from ratelimitd._ext.bytes.transform cimport rl_transform_classes
 from ratelimitd._ext.core cimport rl_request, rl_view
 from ratelimitd._ext.scan.arena cimport arena_free, arena_reset, arena_zeroed
-from ratelimitd._ext.scan.database cimport database_build
+from ratelimitd._ext.scan.database cimport database_acquire, database_release
 from ratelimitd._ext.scan.fields cimport scan_fields
-from ratelimitd._ext.scan.hs cimport HS_FLAG_CASELESS, HS_FLAG_DOTALL, HS_FLAG_SINGLEMATCH, hs_database_size, hs_free_database
+from ratelimitd._ext.scan.hs cimport HS_FLAG_CASELESS, HS_FLAG_DOTALL, HS_FLAG_SINGLEMATCH, hs_database_size
 from ratelimitd._ext.scan.layout cimport (
     SCAN_KINDS, scan_kind, scan_lane, scan_name, scan_node, scan_program, scan_result, scan_rule, scan_scratch, scan_slot, scan_use,
 )
@@ -89,7 +89,8 @@ cdef lay_lane(scan_program *program, scan_lane *out, list expressions, dict uses
     out.uses = use
     out.expressions = <uint32_t>len(expressions)
     try:
-        out.database = database_build(expressions, cache_dir)
+        out.shared = database_acquire(expressions, cache_dir)
+        out.database = out.shared.database
     except PatternError as error:
         if error.index < 0:
             raise EngineError(f"rules: {error}") from None
@@ -172,7 +173,7 @@ cdef void program_free(scan_program *program) noexcept nogil:
     if program == NULL:
         return
     for i in range(program.lane_count):
-        hs_free_database(program.lanes[i].database)
+        database_release(program.lanes[i].shared)
     arena_free(&program.memory)
     free(program)
 

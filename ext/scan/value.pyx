@@ -125,11 +125,15 @@ cdef void apply(scan_scratch *scratch, const scan_slot *slot, const uint64_t *hi
     cdef const scan_use *use
     cdef uint32_t words = (scratch.program.rule_count + 63) // 64
     cdef uint32_t expression
+    cdef uint32_t word
     cdef uint32_t at
     cdef uint64_t bits
     memset(scratch.firing, 0, words * sizeof(uint64_t))
-    for expression in range(lane.expressions):
-        if hits[expression >> 6] >> (expression & 63) & 1:
+    for word in range((lane.expressions + 63) // 64):
+        bits = hits[word]
+        while bits:
+            expression = word * 64 + lowest_bit(bits)
+            bits &= bits - 1
             for at in range(lane.first_use[expression], lane.first_use[expression + 1]):
                 use = &lane.uses[at]
                 if chains >> use.chain & 1:

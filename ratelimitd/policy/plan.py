@@ -141,7 +141,10 @@ class AddressList:
 
 
 class Target(IntEnum):
-    """What a rule looks at. `name` narrows ARGS, HEADERS, COOKIES to one field."""
+    """What a rule looks at. `name` narrows ARGS, HEADERS, COOKIES to one field.
+
+    ASCII case of names does not matter, as in ModSecurity. JSON leaves have dotted names ("user.tags"); elements of an
+    array share the array's."""
 
     METHOD = 0
     PATH = 1  # raw path, percent-decoded by the rule's transformations only
@@ -189,7 +192,7 @@ class TargetRef:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One pattern rule: any pattern on any target fires it once per (rule, target field)."""
+    """One pattern rule: any pattern on any target fires it, once per scan; the match names the first field."""
 
     id: bytes  # "942100", "no-log4j"
     patterns: tuple[bytes, ...]  # Hyperscan syntax, unanchored, case as written

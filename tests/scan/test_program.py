@@ -131,23 +131,52 @@ def test_a_scratch_serves_every_program_that_it_was_prepared_for() -> None:
 
 
 def test_the_cache_is_used_and_never_trusted(tmp_path: Path) -> None:
-    rules = [rule("1", b"EVIL")]
-    request = {"path": b"/?a=EVIL"}
-    expected = probe.Program(rules).scan(request)
+    rules = [rule("1", b"EVIL in a cache")]
+    request = {"path": b"/?a=EVIL+in+a+cache"}
     cache = tmp_path / "cache"
-    assert probe.Program(rules, str(cache)).scan(request) == expected
+
+    def scan() -> dict[str, Any]:
+        return probe.Program(rules, str(cache)).scan(request)
+
+    expected = scan()
+    assert expected["matches"]
     [file] = cache.iterdir()
     whole = file.read_bytes()
     before = file.stat().st_ino
-    assert probe.Program(rules, cache).scan(request) == expected
+    assert scan() == expected
     assert file.stat().st_ino == before  # not written again
     for broken in (b"", whole[:-1], whole[:60], whole[:200] + bytes([whole[200] ^ 1]) + whole[201:], b"x" + whole[1:]):
         file.write_bytes(broken)
-        assert probe.Program(rules, str(cache)).scan(request) == expected
+        assert scan() == expected
         assert file.read_bytes() == whole
     assert list(cache.iterdir()) == [file]
-    probe.Program([rule("1", b"EVIL", ignore_case=True)], str(cache))
+    probe.Program([rule("1", b"EVIL in a cache", ignore_case=True)], str(cache))
     assert len(list(cache.iterdir())) == 2
+
+
+def test_programs_with_the_same_patterns_share_a_database() -> None:
+    before = probe.databases_in_use()
+    one = probe.Program([rule("1", b"shared EVIL")])
+    two = probe.Program([rule("other", b"shared EVIL", on="path", chain=(LOWER,))])
+    assert probe.databases_in_use() == before + 1
+    del one
+    assert two.scan({"path": b"/shared EVIL"})["matches"] == []
+    assert probe.databases_in_use() == before + 1
+    del two
+    assert probe.databases_in_use() == before
+
+
+def test_steady_state_allocates_nothing() -> None:
+    rules = [
+        rule(str(i), b"x%dy" % i, on="args headers args_names body", chain=(URL, LOWER, SPACE)[: i % 4])
+        for i in range(20)
+    ]
+    request = {
+        "path": b"/?" + b"&".join(b"A%d=%%41+x%dy" % (i, i) for i in range(50)),
+        "headers": [(b"x-%d" % i, b"A  b" * i) for i in range(30)] + [(b"content-type", b"application/json")],
+        "body": b'{"a": ["\\u0041", 1, {"b": "x1y"}]}' + b" " * 100_000,
+    }
+    assert probe.Program(rules).heap_growth(request, 100) == 0
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
@@ -159,3 +188,36 @@ def test_the_dump_names_lanes_rules_and_chains() -> None:
     text = probe.Program([rule("942100", b"union", on="args headers:referer", chain=(URL, LOWER))]).dump()
     assert "url_decode_uni > lowercase: rules 942100" in text
     assert "headers:referer: lane 0" in text
+
+
+HOSTILE = [
+    b"/",
+    b"/*",
+    b"*/",
+    b"&",
+    b"&#",
+    b"&lt",
+    b"%",
+    b"%u00",
+    b"\\",
+    b"\\u00",
+    b"../",
+    b"a../",
+    b"--",
+    b"<!--",
+    b" ",
+    b"\xc0\xaf",
+    b"[",
+    b"\n--X",
+]
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_work_is_linear_in_the_body(piece: bytes) -> None:
+    """128 KiB of what readers stumble over, under every transformation and long chains, take a fraction of a second."""
+    kinds = list(Transformation)
+    chains = [(kind,) for kind in kinds] + [tuple(kinds[i : i + 6]) for i in range(12)]
+    rules = [rule(str(i), b"EVIL", on="body args", chain=chain) for i, chain in enumerate(chains)]
+    program = probe.Program(rules)
+    request = {"body": (piece * 131072)[:131072], "headers": [(b"content-type", b"multipart/form-data; boundary=XX")]}
+    assert program.time_scan(request, 1) < 3.0  # seconds of CPU; sanitizers are slow
