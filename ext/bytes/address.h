@@ -15,8 +15,8 @@ typedef struct rl_network {
   uint8_t prefix;  // over the 128 bits
 } rl_network;
 
-// Parses "203.0.113.7", "2001:db8::1", with an optional port ("1.2.3.4:80", "[::1]:80"), an optional zone (ignored) and surrounding
-// blanks. 1 when it is an address, else 0.
+// Parses "203.0.113.7", "2001:db8::1", with an optional port ("1.2.3.4:80", "[::1]:80"), an optional zone (ignored) and
+// surrounding blanks. 1 when it is an address, else 0.
 int rl_address_parse(rl_view text, rl_address *out);
 // Writes the canonical text (RFC 5952); returns its length, at most 46.
 uint32_t rl_address_format(const rl_address *address, char out[46]);

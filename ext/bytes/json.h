@@ -1,6 +1,6 @@
-// A pull reader of JSON (RFC 8259): every leaf with the dotted name of where it stands. Elements of an array have the array's name; an
-// empty object or array is a leaf without a value, so that no key goes unseen. Control bytes in strings and a byte order mark are let
-// pass. Depth is bounded, time is linear, nothing is allocated.
+// A pull reader of JSON (RFC 8259): every leaf with the dotted name of where it stands. Elements of an array have the
+// array's name; an empty object or array is a leaf without a value, so that no key goes unseen. Control bytes in
+// strings and a byte order mark are let pass. Depth is bounded, time is linear, nothing is allocated.
 #pragma once
 #include "core/view.h"
 
@@ -19,9 +19,9 @@ enum {
 
 typedef struct rl_json {
   rl_view text;
-  uint32_t at;          // next byte to read; after an error: the start of what was not read
-  char *path;           // the dotted name so far
-  char *strings;        // where unescaped strings go
+  uint32_t at;    // next byte to read; after an error: the start of what was not read
+  char *path;     // the dotted name so far
+  char *strings;  // where unescaped strings go
   uint32_t path_size;
   uint32_t strings_size;
   uint32_t depth;
@@ -32,7 +32,8 @@ typedef struct rl_json {
 
 // buffer: room for 2 * text.size bytes, which must live as long as the values.
 void rl_json_start(rl_json *reader, rl_view text, char *buffer);
-// The next leaf. Its name is valid until the next call, its value (strings unescaped, other scalars as written) as long as text and buffer.
+// The next leaf. Its name is valid until the next call, its value (strings unescaped, other scalars as written) as long
+// as text and buffer.
 int rl_json_next(rl_json *reader, rl_pair *leaf);
 
 #ifdef __cplusplus

@@ -14,8 +14,9 @@ int rl_cookie_next(rl_view cookie, uint32_t *cursor, rl_pair *out);
 uint32_t rl_url_decode(rl_view text, char *out);
 // Splits a raw request target ("/a?b#c", "http://h/a?b") into path and query.
 void rl_target_split(rl_view target, rl_view *path, rl_view *query);
-// Normalises a raw path for matching into out (room for raw.size + 1): percent-decoded once, backslashes kept, "//" collapsed, "." and ".." segments
-// resolved (never above the root), always begins with "/". Returns the length. RFC 3986 section 5.2.4, on decoded bytes.
+// Normalises a raw path for matching into out (room for raw.size + 1): percent-decoded once, backslashes kept, "//"
+// collapsed, "." and ".." segments resolved (never above the root), always begins with "/". Returns the length. RFC
+// 3986 section 5.2.4, on decoded bytes.
 uint32_t rl_path_normalize(rl_view raw, char *out);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-// The transformations behind rl_transform: each writes to out, which has rl_transform_room(kind, in.size) bytes, and returns the length,
-// or kUnchanged when it sees early that there is nothing to do (out is then undefined).
+// The transformations behind rl_transform: each writes to out, which has rl_transform_room(kind, in.size) bytes, and
+// returns the length, or kUnchanged when it sees early that there is nothing to do (out is then undefined).
 #pragma once
 #include "core/view.h"
 
