@@ -1,9 +1,9 @@
-"""Builds the engine: the C++ of ext/ as one static library, each .pyx as an extension linked to it, and the protobuf code.
+"""Builds the engine: the C++ of ext/ as one static library, each .pyx as an extension linked to it, the protobuf code.
 
     python setup.py build_ext --inplace
 
-RATELIMITD_SANITIZE=address,undefined (or thread) builds with sanitizers; RATELIMITD_DEBUG=1 without optimisation. Each flavour has
-an object directory of its own under build/, so switching back costs nothing.
+RATELIMITD_SANITIZE=address,undefined (or thread) builds with sanitizers; RATELIMITD_DEBUG=1 without optimisation. Each
+flavour has an object directory of its own under build/, so switching back costs nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ BUILD = ROOT / "build" / FLAVOUR
 ROOMS = ("bytes", "match", "wire", "net", "limit", "scan")  # rooms of ext/ that may hold .cc files
 LIBRARIES = ["-lnghttp2", "-lhs", "-lz"]
 
-# x86-64-v2 (2009) has the SSE4.2 that Vectorscan needs anyway; set RATELIMITD_MARCH=native for a build that stays on its machine.
+# x86-64-v2 (2009) has the SSE4.2 that Vectorscan needs anyway; RATELIMITD_MARCH=native is for a build that stays where it
+# was made.
 MARCH = os.environ.get("RATELIMITD_MARCH", "x86-64-v2" if os.uname().machine == "x86_64" else "")
 FLAGS = ["-g", "-fno-omit-frame-pointer", "-fvisibility=hidden", "-fPIC", f"-I{EXT}", "-I/usr/include/hs"]
 FLAGS += ["-O0"] if DEBUG else ["-O2"]
@@ -55,7 +56,18 @@ def compile_object(source: Path) -> Path:
     dependencies = target.with_suffix(".d")
     if stale(target, dependencies):
         target.parent.mkdir(parents=True, exist_ok=True)
-        command = [*compiler(), *FLAGS, *CXX_FLAGS, "-MMD", "-MF", str(dependencies), "-c", str(source), "-o", str(target)]
+        command = [
+            *compiler(),
+            *FLAGS,
+            *CXX_FLAGS,
+            "-MMD",
+            "-MF",
+            str(dependencies),
+            "-c",
+            str(source),
+            "-o",
+            str(target),
+        ]
         print("compile", source.relative_to(ROOT), flush=True)
         subprocess.run(command, check=True)
     return target
@@ -129,7 +141,7 @@ def extensions(archive: Path) -> list[Extension]:
 
 
 def cythonize_strictly(archive: Path) -> list[Extension]:
-    """cythonize, but a performance hint is an error: it means the interpreter lock is taken where nobody asked for it."""
+    """cythonize, but a performance hint is an error: the interpreter lock is taken where nobody asked for it."""
     import io
     from contextlib import redirect_stderr, redirect_stdout
 

@@ -48,14 +48,15 @@ class Engine:
         server: Mapping[str, int] | None = None,  # rl_server_options by name; unknown names raise EngineError
     ) -> None: ...
     def swap(self, plan: Plan, *, cache_dir: str | None = None) -> SwapReport:
-        """Compile and publish. The heavy part runs without the interpreter lock. Raises EngineError; then nothing changed."""
+        """Compile and publish; the heavy part runs without the interpreter lock. EngineError: nothing changed."""
 
     def check(self, request: Mapping[str, Any], *, now_ns: int | None = None) -> dict[str, Any]:
         """Decide one request in process, through the same spine.
 
         `request`: domain, source_address, method, path, host, scheme, headers [(name, value)], body, partial_body,
-        attributes {}, cost, dry_run, explain; str or bytes. The answer mirrors ratelimitd.v1.CheckResponse, with lower-case
-        names for enums: decision "allow"|"deny", reason "over_limit", limits [{...}], matches [{...}], status, score, ...
+        attributes {}, cost, dry_run, explain; str or bytes. The answer mirrors ratelimitd.v1.CheckResponse, with
+        lower-case names for enums: decision "allow"|"deny", reason "over_limit", limits [{...}], matches [{...}],
+        status, score, ...
         """
 
     def listen(self, address: str) -> str:
@@ -80,7 +81,9 @@ class Engine:
         """
 
     def events(self, limit: int = 1024) -> list[Event]: ...
-    def lookup(self, domain: str, limit: str, key: Sequence[str], *, now_ns: int | None = None) -> dict[str, Any] | None:
+    def lookup(
+        self, domain: str, limit: str, key: Sequence[str], *, now_ns: int | None = None
+    ) -> dict[str, Any] | None:
         """The counter of a key (its parts in order): {limit, remaining, reset_after_ms, used}; None when unknown."""
 
     def reset(self, domain: str, limit: str, key: Sequence[str]) -> bool: ...

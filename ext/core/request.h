@@ -1,12 +1,13 @@
 // What a caller asks, whichever door it came through. Written by wire/, read by check.
 //
-// Every view points into the worker's read buffer (or into its per-request arena) and is valid until the answer is encoded.
+// Every view points into the worker's read buffer (or into its per-request arena) and is valid until the answer is
+// encoded.
 #pragma once
 #include "core/view.h"
 
 enum {
-  RL_MAX_HEADERS = 256,     // more: INVALID_ARGUMENT
-  RL_MAX_ATTRIBUTES = 64,   // more: INVALID_ARGUMENT
+  RL_MAX_HEADERS = 256,    // more: INVALID_ARGUMENT
+  RL_MAX_ATTRIBUTES = 64,  // more: INVALID_ARGUMENT
 };
 
 typedef struct rl_request {
@@ -23,9 +24,9 @@ typedef struct rl_request {
   const rl_pair *attributes;
   uint32_t header_count;
   uint32_t attribute_count;
-  uint32_t cost;           // hits to charge; 0 peeks. 1 when the caller did not say
-  uint8_t has_body;        // a body (even an empty one) was sent along
-  uint8_t partial_body;    // the body is cut
-  uint8_t dry_run;         // decide, count nothing
-  uint8_t explain;         // fill matches and every state
+  uint32_t cost;         // hits to charge; 0 peeks. 1 when the caller did not say
+  uint8_t has_body;      // a body (even an empty one) was sent along
+  uint8_t partial_body;  // the body is cut
+  uint8_t dry_run;       // decide, count nothing
+  uint8_t explain;       // fill matches and every state
 } rl_request;

@@ -1,7 +1,7 @@
 // The seam between net/ (C++: sockets, HTTP/2) and check (Cython: decisions). net/ knows these three functions only.
 //
-// A worker calls enter() before it reads its first request of a turn and leave() before it sleeps; between the two every
-// pointer that check() handed out stays valid. No function takes the interpreter lock, waits, or throws.
+// A worker calls enter() before it reads its first request of a turn and leave() before it sleeps; between the two
+// every pointer that check() handed out stays valid. No function takes the interpreter lock, waits, or throws.
 #pragma once
 #include "core/request.h"
 #include "core/verdict.h"

@@ -8,7 +8,7 @@ enum { RL_ALLOW = 0, RL_DENY = 1 };
 
 // Why. Kept in step with ratelimitd.v1.Reason and with the metric label `reason`.
 enum {
-  RL_REASON_NONE = 0,          // nothing objected
+  RL_REASON_NONE = 0,  // nothing objected
   RL_REASON_ALLOW_LIST = 1,
   RL_REASON_DENY_LIST = 2,
   RL_REASON_OVER_LIMIT = 3,
@@ -26,43 +26,43 @@ enum { RL_MAX_STATES = 32, RL_MAX_MATCHES = 32 };
 
 // One limit that applied to this request.
 typedef struct rl_limit_state {
-  rl_view name;           // "per-ip"
-  rl_view policy_item;    // `"per-ip";q=100;w=60`, ready for RateLimit-Policy
-  uint64_t limit;         // hits per window, after overrides (token bucket: the burst)
-  uint64_t remaining;     // 0 when over
+  rl_view name;         // "per-ip"
+  rl_view policy_item;  // `"per-ip";q=100;w=60`, ready for RateLimit-Policy
+  uint64_t limit;       // hits per window, after overrides (token bucket: the burst)
+  uint64_t remaining;   // 0 when over
   uint32_t window_ms;
   uint32_t reset_after_ms;  // until the window (or the bucket) is fresh again; for a denial: until a retry can pass
-  uint8_t over;           // this limit objects
-  uint8_t shadow;         // ... but is only watched
-  uint8_t unlimited;      // an override lifted it; limit and remaining are meaningless
+  uint8_t over;             // this limit objects
+  uint8_t shadow;           // ... but is only watched
+  uint8_t unlimited;        // an override lifted it; limit and remaining are meaningless
 } rl_limit_state;
 
 // One rule that matched.
 typedef struct rl_rule_match {
-  rl_view id;             // "942100"
-  rl_view target;         // "args:id"
+  rl_view id;      // "942100"
+  rl_view target;  // "args:id"
   uint32_t score;
 } rl_rule_match;
 
 typedef struct rl_verdict {
-  uint8_t decision;          // RL_ALLOW or RL_DENY
-  uint8_t reason;            // RL_REASON_*
-  uint8_t shadow_denied;     // would have been denied but for shadow or detect mode
-  uint8_t header_families;   // RL_HEADERS_*
-  uint16_t status;           // HTTP status to answer with: 200, 403, 429, ...
-  uint8_t inspected_all;     // the scan saw all of the body
-  uint8_t metadata;          // send dynamic_metadata to Envoy
-  int16_t deciding_state;    // index into states, or -1
-  int16_t deciding_match;    // index into matches, or -1
-  int16_t tightest_state;    // the enforced limit nearest to its end, for RateLimit; or -1
+  uint8_t decision;         // RL_ALLOW or RL_DENY
+  uint8_t reason;           // RL_REASON_*
+  uint8_t shadow_denied;    // would have been denied but for shadow or detect mode
+  uint8_t header_families;  // RL_HEADERS_*
+  uint16_t status;          // HTTP status to answer with: 200, 403, 429, ...
+  uint8_t inspected_all;    // the scan saw all of the body
+  uint8_t metadata;         // send dynamic_metadata to Envoy
+  int16_t deciding_state;   // index into states, or -1
+  int16_t deciding_match;   // index into matches, or -1
+  int16_t tightest_state;   // the enforced limit nearest to its end, for RateLimit; or -1
   uint16_t state_count;
   uint16_t match_count;
-  uint32_t score;            // anomaly score
-  uint32_t retry_after_s;    // whole seconds, rounded up; 0: do not send Retry-After
+  uint32_t score;          // anomaly score
+  uint32_t retry_after_s;  // whole seconds, rounded up; 0: do not send Retry-After
   uint64_t bytes_inspected;
-  uint64_t reference;        // opaque id of a denial, in hex on the wire; also in the log
-  rl_view domain;            // the policy that decided
-  rl_view list;              // the list that decided, for *_LIST
+  uint64_t reference;  // opaque id of a denial, in hex on the wire; also in the log
+  rl_view domain;      // the policy that decided
+  rl_view list;        // the list that decided, for *_LIST
   rl_limit_state states[RL_MAX_STATES];
   rl_rule_match matches[RL_MAX_MATCHES];
 } rl_verdict;

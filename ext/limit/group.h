@@ -16,9 +16,9 @@ namespace rl {
 enum { RL_GROUP = 16 };
 
 // tags: 16 bytes, aligned to 16.
-inline uint32_t group_match(const uint8_t* tags, uint8_t tag) {
+inline uint32_t group_match(const uint8_t *tags, uint8_t tag) {
 #if defined(__SSE2__)
-  const __m128i group = _mm_load_si128(reinterpret_cast<const __m128i*>(tags));
+  const __m128i group = _mm_load_si128(reinterpret_cast<const __m128i *>(tags));
   return static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(group, _mm_set1_epi8(static_cast<char>(tag)))));
 #elif defined(__ARM_NEON) && defined(__aarch64__)
   static const uint8_t kBits[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
@@ -40,11 +40,11 @@ inline uint32_t mask_first_from(uint32_t mask, uint32_t start) {
   return (mask_first(turned) + start) & (RL_GROUP - 1);
 }
 
-inline void prefetch(const void* line) { __builtin_prefetch(line, 1); }
+inline void prefetch(const void *line) { __builtin_prefetch(line, 1); }
 
 // Refuses at compile time a struct that is not one cache line.
 template <typename T>
-inline bool is_cache_line(const T*) {
+inline bool is_cache_line(const T *) {
   static_assert(sizeof(T) == 64);
   return true;
 }

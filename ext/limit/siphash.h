@@ -28,7 +28,7 @@ struct SipState {
   }
 };
 
-inline uint64_t load_le64(const unsigned char* data) {
+inline uint64_t load_le64(const unsigned char *data) {
   uint64_t word;
   std::memcpy(&word, data, sizeof word);
   if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
@@ -36,7 +36,7 @@ inline uint64_t load_le64(const unsigned char* data) {
 }
 
 // The last size % 8 bytes, little-endian, without reading past the end.
-inline uint64_t load_tail(const unsigned char* data, size_t size) {
+inline uint64_t load_tail(const unsigned char *data, size_t size) {
   uint64_t word = 0;
   if (size & 4) {
     uint32_t part;
@@ -50,8 +50,8 @@ inline uint64_t load_tail(const unsigned char* data, size_t size) {
 }
 
 template <int Compress, int Finish>
-inline void siphash128(uint64_t k0, uint64_t k1, const void* input, size_t size, uint64_t* lo, uint64_t* hi) {
-  const auto* data = static_cast<const unsigned char*>(input);
+inline void siphash128(uint64_t k0, uint64_t k1, const void *input, size_t size, uint64_t *lo, uint64_t *hi) {
+  const auto *data = static_cast<const unsigned char *>(input);
   SipState state{0x736f6d6570736575 ^ k0, 0x646f72616e646f6d ^ k1 ^ 0xee, 0x6c7967656e657261 ^ k0,
                  0x7465646279746573 ^ k1};
   const auto absorb = [&state](uint64_t word) {
@@ -59,7 +59,7 @@ inline void siphash128(uint64_t k0, uint64_t k1, const void* input, size_t size,
     state.rounds(Compress);
     state.v0 ^= word;
   };
-  const unsigned char* end = data + (size & ~size_t{7});
+  const unsigned char *end = data + (size & ~size_t{7});
   for (; data != end; data += 8) absorb(load_le64(data));
   absorb((uint64_t{size} << 56) | load_tail(data, size & 7));
   state.v2 ^= 0xee;

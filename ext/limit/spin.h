@@ -20,7 +20,7 @@ inline void spin_pause() {
 
 // Reads until it looks free, then tries (test and test-and-set). Yields after a while: the holder may have lost its
 // core.
-inline void spin_lock(rl_spin* lock) {
+inline void spin_lock(rl_spin *lock) {
   while (__atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE) != 0) {
     for (uint32_t turn = 0; __atomic_load_n(&lock->held, __ATOMIC_RELAXED) != 0; ++turn) {
       if (turn < 128) {
@@ -32,6 +32,6 @@ inline void spin_lock(rl_spin* lock) {
   }
 }
 
-inline void spin_unlock(rl_spin* lock) { __atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE); }
+inline void spin_unlock(rl_spin *lock) { __atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE); }
 
 }  // namespace rl

@@ -1,4 +1,5 @@
-// A growable byte buffer: bytes are appended, then taken from the front. Keeps its memory, so that steady state allocates nothing.
+// A growable byte buffer: bytes are appended, then taken from the front. Keeps its memory, so that steady state
+// allocates nothing.
 #pragma once
 #include <cstdint>
 #include <cstdlib>

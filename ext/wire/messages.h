@@ -6,7 +6,8 @@
 
 namespace rl {
 
-// Memory for one request at a time: the header and attribute arrays, and what must be rewritten (joined, lower-cased). One per worker.
+// Memory for one request at a time: the header and attribute arrays, and what must be rewritten (joined, lower-cased).
+// One per worker.
 struct RequestArena {
   rl_pair headers[RL_MAX_HEADERS];
   rl_pair attributes[RL_MAX_ATTRIBUTES];
@@ -16,25 +17,29 @@ struct RequestArena {
 // Why a message cannot be used: ready for grpc-message. NULL means it could.
 using DecodeError = const char *;
 
-// envoy.service.auth.v3.CheckRequest. Views point into bytes (or the arena). The domain comes from the context extension
-// `ratelimitd_domain`, cost from `ratelimitd_cost`. method, path, host, scheme come from `http`, else from pseudo-headers; body from raw_body else body;
-// partial_body from the x-envoy-auth-partial-body header. Reads `headers` or `header_map`.
+// envoy.service.auth.v3.CheckRequest. Views point into bytes (or the arena). The domain comes from the context
+// extension `ratelimitd_domain`, cost from `ratelimitd_cost`. method, path, host, scheme come from `http`, else from
+// pseudo-headers; body from raw_body else body; partial_body from the x-envoy-auth-partial-body header. Reads `headers`
+// or `header_map`.
 DecodeError decode_envoy_check(rl_view bytes, RequestArena *arena, rl_request *out);
-// envoy.service.auth.v3.CheckResponse by the table of what Envoy makes of it: OK with RateLimit fields for the response, or denied with
-// status, headers and body (problem+json for limits, an opaque reference for scans); dynamic_metadata when asked.
+// envoy.service.auth.v3.CheckResponse by the table of what Envoy makes of it: OK with RateLimit fields for the
+// response, or denied with status, headers and body (problem+json for limits, an opaque reference for scans);
+// dynamic_metadata when asked.
 void encode_envoy_check(const rl_verdict &verdict, bool metadata, Buffer *out);
 
 // ratelimitd.v1.CheckRequest, CheckResponse.
 DecodeError decode_check(rl_view bytes, RequestArena *arena, rl_request *out);
 void encode_check(const rl_verdict &verdict, Buffer *out);
 
-// ratelimitd.v1.CheckBatchRequest: the next embedded CheckRequest from *cursor. 1 with *out, 0 at the end, -1 malformed (*error).
+// ratelimitd.v1.CheckBatchRequest: the next embedded CheckRequest from *cursor. 1 with *out, 0 at the end, -1 malformed
+// (*error).
 int next_batch_request(rl_view bytes, size_t *cursor, rl_view *out, DecodeError *error);
 // Appends one embedded CheckResponse to a CheckBatchResponse.
 void append_batch_response(const rl_verdict &verdict, Buffer *out);
 
-// The fields that go to the client, whichever the door: calls sink(name, value) for each of RateLimit-Policy, RateLimit, x-ratelimit-*,
-// Retry-After, content-type and x-ratelimitd-reference. At most 10 calls; values live until the next.
+// The fields that go to the client, whichever the door: calls sink(name, value) for each of RateLimit-Policy,
+// RateLimit, x-ratelimit-*, Retry-After, content-type and x-ratelimitd-reference. At most 10 calls; values live until
+// the next.
 using HeaderSink = void (*)(void *context, rl_view name, rl_view value);
 void client_headers(const rl_verdict &verdict, HeaderSink sink, void *context);
 // The body of a denial (problem+json); appended.

@@ -9,7 +9,8 @@ namespace rl {
 class Reflection {
  public:
   virtual ~Reflection() = default;
-  // One ServerReflectionRequest in, one ServerReflectionResponse out. Unknown names become an error_response (NOT_FOUND), as the protocol has it.
+  // One ServerReflectionRequest in, one ServerReflectionResponse out. Unknown names become an error_response
+  // (NOT_FOUND), as the protocol has it.
   virtual DecodeError answer(rl_view request, Buffer *out) const = 0;
 };
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+
 from ratelimitd._engine import Engine
 from ratelimitd.errors import EngineError
 from ratelimitd.policy.plan import (

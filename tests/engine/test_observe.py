@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ratelimitd._engine import Engine
 from ratelimitd.errors import EngineError
 
