@@ -48,7 +48,10 @@ class Engine:
         server: Mapping[str, int] | None = None,  # rl_server_options by name; unknown names raise EngineError
     ) -> None: ...
     def swap(self, plan: Plan, *, cache_dir: str | None = None) -> SwapReport:
-        """Compile and publish; the heavy part runs without the interpreter lock. EngineError: nothing changed."""
+        """Compile and publish, the heavy part without the interpreter lock. Raises EngineError; then nothing changed.
+
+        Until it returns, the other methods that look at counters or events wait: call them from threads.
+        """
 
     def check(self, request: Mapping[str, Any], *, now_ns: int | None = None) -> dict[str, Any]:
         """Decide one request in process, through the same spine.
@@ -58,6 +61,9 @@ class Engine:
         lower-case names for enums: decision "allow"|"deny", reason "over_limit", limits [{...}], matches [{...}],
         status, score, ...
         """
+
+    def bench(self, request: Mapping[str, Any], count: int, *, now_ns: int | None = None) -> float:
+        """Decide one request `count` times without the interpreter lock; nanoseconds per check."""
 
     def listen(self, address: str) -> str:
         """Bind; returns the address bound."""
@@ -71,12 +77,13 @@ class Engine:
     def stats(self) -> dict[str, Any]:
         """Counters since start.
 
-        {"server": {rl_server_stats_t by field},
+        {"server": {rl_server_stats_t by field; "calls" and "abuse" by name, "grpc_errors" by code},
          "latency_bounds_us": [...],
          "decisions": [{"domain", "limit", "decision", "reason", "count"}],   # only those above 0
          "limits": [{"domain", "limit", "near", "shadow_denied"}],
          "scan": {"scans", "bytes", "matches", "errors"},
          "table": {"keys", "max_keys", "inserted", "evicted", "expired", "sketched", "bytes"},
+         "limits_truncated": int,   # checks to which more limits applied than one check counts
          "ring": {"lost"}, "generation": int}
         """
 
@@ -84,7 +91,10 @@ class Engine:
     def lookup(
         self, domain: str, limit: str, key: Sequence[str], *, now_ns: int | None = None
     ) -> dict[str, Any] | None:
-        """The counter of a key (its parts in order): {limit, remaining, reset_after_ms, used}; None when unknown."""
+        """The counter of a key (its parts in order): {limit, used, remaining, reset_after_ms, window_ms, unlimited}.
+
+        None when there is no such limit or nothing was counted. EngineError when the key has another number of parts.
+        """
 
     def reset(self, domain: str, limit: str, key: Sequence[str]) -> bool: ...
     def dump(self) -> str:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from ratelimitd._engine import SwapReport
 
 POLL_SECONDS = 0.5
-SETTLE_SECONDS = 0.05  # contents that still change are not read yet
+SETTLE_SECONDS = 0.05  # contents that still change are not read yet ...
+SETTLE_STEPS = 10  # ... but after this many looks they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class Reloader:
         """The fingerprint once it stands still: an editor may be in the middle of a write. Waits half a second at
         most.
         """
-        for _ in range(10):
+        for _ in range(SETTLE_STEPS):
             await asyncio.sleep(SETTLE_SECONDS)
             now = await asyncio.to_thread(fingerprint, self.path)
             if now == before:

@@ -67,7 +67,7 @@ class Settings:
         False, "Let the admin address be other than loopback. It has no authentication.", _SERVE
     )
     workers: int = _setting(0, "Threads that answer. 0: one per CPU this process may use.", _SERVE, high=MAX_WORKERS)
-    max_keys: int = _setting(1_000_000, "Keys counted at once, a hard cap; about 64 bytes each.", _SERVE, low=1024)
+    max_keys: int = _setting(1_000_000, "Keys counted at once, a hard cap; about 80 bytes each.", _SERVE, low=1024)
     cache_dir: str = _setting("", "Keeps compiled pattern databases, for a quicker start.", _SERVE, metavar="DIR")
 
     log_level: str = _setting(

@@ -11,16 +11,16 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ratelimitd.client import CheckError, Client, LimitState, Request, Verdict
+from ratelimitd.client import CheckError, Client, LimitState, Request, RuleMatch, Verdict
 from ratelimitd.commands.output import console, print_json, print_table, seconds, table
 
 DENIED = 3
 
 _REASONS = {
-    "over_limit": "over the limit",
+    "over_limit": "over the limit:",
     "scan": "the scan objects:",
-    "deny_list": "on the list",
-    "allow_list": "on the list",
+    "deny_list": "on the list:",
+    "allow_list": "on the list:",
     "partial_body": "the body is cut",
     "no_policy": "no policy for this domain",
     "overload": "the server is overloaded",
@@ -99,7 +99,7 @@ def run(arguments: Arguments, *, address: str, timeout: float, repeat: int, as_j
                         Text.assemble((f"{number:>{len(str(repeat))}}  ", "dim"), headline(verdict), tightest(verdict))
                     )
                 else:
-                    print_verdict(out, verdict)
+                    print_verdict(out, verdict, headers=arguments.explain)
     except CheckError as error:
         print(f"ratelimitd: {advice(error)}", file=sys.stderr)
         return 1
@@ -146,7 +146,7 @@ def tightest(verdict: Verdict) -> Text:
     )
 
 
-def print_verdict(out: Console, verdict: Verdict) -> None:
+def print_verdict(out: Console, verdict: Verdict, *, headers: bool) -> None:
     out.print(headline(verdict))
     facts = [f"domain {verdict.domain}"] if verdict.domain else []
     if verdict.retry_after is not None:
@@ -166,10 +166,24 @@ def print_verdict(out: Console, verdict: Verdict) -> None:
         _print_limits(out, verdict.limits)
     if verdict.matches:
         out.print()
-        rules = table("RULE", "TARGET", "SCORE", right=["SCORE"])
-        for match in verdict.matches:
-            rules.add_row(match.id, match.target, str(match.score))
-        print_table(out, rules)
+        _print_rules(out, verdict.matches)
+    if headers and verdict.headers:
+        out.print()
+        _print_headers(out, verdict.headers)
+
+
+def _print_rules(out: Console, matches: tuple[RuleMatch, ...]) -> None:
+    rows = table("RULE", "TARGET", "SCORE", right=["SCORE"])
+    for match in matches:
+        rows.add_row(match.id, match.target, str(match.score))
+    print_table(out, rows)
+
+
+def _print_headers(out: Console, headers: tuple[tuple[str, str], ...]) -> None:
+    rows = table("HEADER FOR THE CLIENT", "VALUE")
+    for name, value in headers:
+        rows.add_row(Text(name), Text(value))
+    print_table(out, rows)
 
 
 def _print_limits(out: Console, limits: tuple[LimitState, ...]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import structlog
 
+from ratelimitd import reload
 from ratelimitd.errors import Diagnostic, EngineError, PolicyError
 from ratelimitd.policy import Policy
 from ratelimitd.policy.changes import Change
@@ -67,7 +68,7 @@ class Disk:
             "compile_ms": 0.1,
         }
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 1.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 3.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"not within {seconds} s: {self.reloader.state}"
@@ -233,6 +234,11 @@ def test_a_slow_writer_is_waited_for(tmp_path: Path) -> None:
             assert disk.reloader.state.failures == 0
 
     asyncio.run(scenario())
+
+
+def test_a_change_is_seen_within_a_second() -> None:
+    """Without notices: a poll, then a file that is still being written. (Other tests allow for a busy machine.)"""
+    assert reload.POLL_SECONDS + reload.SETTLE_STEPS * reload.SETTLE_SECONDS <= 1.0
 
 
 def test_fingerprints_tell_names_contents_and_absence_apart(tmp_path: Path) -> None:
