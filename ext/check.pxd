@@ -5,7 +5,9 @@ from ratelimitd._ext.core cimport rl_request, rl_verdict, rl_view
 from ratelimitd._ext.events cimport event_ring
 from ratelimitd._ext.limit.key cimport key_digest, key_secret
 from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, counter_table, table_hit
-from ratelimitd._ext.match cimport rl_address, rl_attributes, rl_match_scratch
+from ratelimitd._ext.bytes.address cimport rl_address
+from ratelimitd._ext.match.attributes cimport rl_attributes
+from ratelimitd._ext.match.matcher cimport rl_match_scratch
 from ratelimitd._ext.scan.layout cimport scan_result, scan_scratch
 from ratelimitd._ext.snapshot cimport snapshot, snapshot_domain, snapshot_limit, snapshot_rate
 

@@ -37,17 +37,18 @@ from ratelimitd._ext.events cimport (
 )
 from ratelimitd._ext.limit.key cimport key_digest, key_hash, key_secret
 from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, table_decide, table_hit, table_prefetch
-from ratelimitd._ext.match cimport (
+from ratelimitd._ext.bytes.address cimport rl_address, rl_address_format
+from ratelimitd._ext.match.attributes cimport (
     RL_SOURCE_CLIENT_IP,
     RL_SOURCE_CONSTANT,
     RL_SOURCE_PATH_PARAM,
-    rl_address,
-    rl_address_format,
     rl_attributes_client,
     rl_attributes_free,
     rl_attributes_get,
     rl_attributes_new,
     rl_attributes_reset,
+)
+from ratelimitd._ext.match.matcher cimport (
     rl_match_scratch_free,
     rl_match_scratch_new,
     rl_match_scratch_prepare,

@@ -2,7 +2,7 @@
 from libc.stdint cimport uint32_t
 
 from ratelimitd._ext.core cimport rl_view
-from ratelimitd._ext.match cimport rl_matcher, rl_matcher_dump
+from ratelimitd._ext.match.matcher cimport rl_matcher, rl_matcher_dump
 from ratelimitd._ext.scan.program cimport program_dump
 from ratelimitd._ext.snapshot cimport Snapshot, snapshot_domain, snapshot_limit, snapshot_list
 

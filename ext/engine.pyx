@@ -47,8 +47,8 @@ from ratelimitd._ext.limit.table cimport (
     table_stats,
 )
 from ratelimitd._ext.limit.window cimport window_view
-from ratelimitd._ext.match cimport rl_address, rl_address_parse
-from ratelimitd._ext.net cimport (
+from ratelimitd._ext.bytes.address cimport rl_address, rl_address_parse
+from ratelimitd._ext.net.server cimport (
     RL_ABUSE_COUNT,
     RL_HEALTH_NOT_SERVING,
     RL_HEALTH_SERVING,

@@ -5,7 +5,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.limit.window cimport window_rule
-from ratelimitd._ext.match cimport rl_client_rule, rl_matcher, rl_overrides
+from ratelimitd._ext.match.attributes cimport rl_client_rule
+from ratelimitd._ext.match.matcher cimport rl_matcher, rl_overrides
 from ratelimitd._ext.scan.layout cimport scan_program
 
 

@@ -4,7 +4,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from ratelimitd._ext.core cimport rl_view
-from ratelimitd._ext.match cimport (
+from ratelimitd._ext.bytes.address cimport rl_network
+from ratelimitd._ext.match.matcher cimport (
     rl_condition,
     rl_matcher,
     rl_matcher_alternative,
@@ -13,7 +14,6 @@ from ratelimitd._ext.match cimport (
     rl_matcher_finish,
     rl_matcher_free,
     rl_matcher_new,
-    rl_network,
     rl_overrides,
     rl_overrides_add_exact,
     rl_overrides_add_glob,
