@@ -131,7 +131,7 @@ int open_unix(std::string path, Listener *listener, std::string *bound, std::str
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (!take_mode(&path, &mode))
-    return fail(listener, error, RL_E_ADDRESS, path + ": mode must be octal, like ?mode=0660");
+    return fail(listener, error, RL_E_ADDRESS, "unix:" + path + ": mode must be octal, like ?mode=0660");
   if (path.empty() || path.size() >= sizeof address.sun_path) {
     return fail(listener, error, RL_E_ADDRESS, "unix:" + path + ": the path of a socket has 1 to 107 bytes");
   }

@@ -222,14 +222,14 @@ void Worker::settle(Connection *c) {
 bool Worker::write_output(Connection *c) {
   do {
     if (c->output.empty()) {
-      c->has_more = c->http2.send(&output_, kWrite);
+      c->has_more = c->http2.send(&output_, kWrite, now_ns_);
       const bool alive = !output_.failed() && write_some(c, &output_) &&
                          (output_.empty() || c->output.append(output_.data(), output_.size()));
       output_.clear();
       output_.shrink(kKeptOutput);
       if (!alive) return false;
     } else {
-      c->has_more = c->http2.send(&c->output, std::max<size_t>(options_.max_output, 1));
+      c->has_more = c->http2.send(&c->output, std::max<size_t>(options_.max_output, 1), now_ns_);
       if (c->output.failed() || !write_some(c, &c->output)) return false;
     }
   } while (c->has_more && c->output.empty());
@@ -299,7 +299,7 @@ void Worker::on_timer(Connection *c) {
   const int64_t stall = options_.stall_timeout_ms * kMillisecond;
   if (stall > 0) {
     const bool unread = c->unread_since_ns && now_ns_ - c->unread_since_ns >= stall;
-    if (unread || c->http2.expire(now_ns_, stall)) {
+    if (unread || (c->output.empty() && c->http2.expire(now_ns_, stall))) {
       c->http2.abort(RL_ABUSE_STALLED);
       if (!write_output(c) || unread) return close(c);
       return linger(c);

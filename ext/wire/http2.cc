@@ -140,7 +140,8 @@ void Http2Connection::recv(const char *bytes, size_t size, int64_t now_ns) {
   }
 }
 
-bool Http2Connection::send(Buffer *out, size_t limit) {
+bool Http2Connection::send(Buffer *out, size_t limit, int64_t now_ns) {
+  now_ns_ = now_ns;
   bool more = false;
   while (!doomed_) {
     if (out->size() >= limit) {

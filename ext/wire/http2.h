@@ -108,7 +108,7 @@ struct Http2Stream {
   uint32_t header_bytes;
   int64_t arrived_ns;   // when its headers began
   int64_t timeout_ns;   // from grpc-timeout; 0: none
-  int64_t answered_ns;  // when bytes began to wait for the peer
+  int64_t answered_ns;  // when bytes began to wait for the peer, or some left
   rl_view borrowed;     // the request so far, where it was read; empty when it is in `body`
   Buffer body;
   size_t answer_at, answer_size;  // of a unary answer: in Http2Context::answers
@@ -127,7 +127,7 @@ class Http2Connection {
   // now_ns: of a monotonic clock. A connection that failed ignores what it gets.
   void recv(const char *bytes, size_t size, int64_t now_ns);
   // Appends frames to *out while it holds less than limit. True when there is more to send.
-  bool send(Buffer *out, size_t limit);
+  bool send(Buffer *out, size_t limit, int64_t now_ns);
   // Nothing will come of this connection any more: flush, then close it.
   bool finished() const;
 
@@ -140,7 +140,8 @@ class Http2Connection {
   void abort(int abuse);
 
   // Ends what the peer has left half-sent, and says whether the connection as a whole is stuck: half-sent headers,
-  // silence within a message, or an answer unread for stall_ns. The owner then aborts it.
+  // silence within a message, or an answer that the peer's windows have held up for stall_ns. The owner then aborts it.
+  // Not for a connection whose owner still has bytes to write: it is the owner then that holds things up.
   bool expire(int64_t now_ns, int64_t stall_ns);
   // Might expire() find anything later?
   bool owes() const { return stream_count_ > 0 || !greeted_; }
@@ -202,6 +203,7 @@ class Http2Connection {
   Http2Context *context_;
   nghttp2_session *session_ = nullptr;
   Http2Stream *first_ = nullptr, *last_ = nullptr;
+  Http2Stream *heading_ = nullptr;   // whose header block is coming in, maybe over several reads
   Http2Stream *current_ = nullptr;   // the stream of the last frame: the next one is often its own
   Http2Stream *borrower_ = nullptr;  // the one stream whose request lies in the read buffer
   uint32_t stream_count_ = 0, watcher_count_ = 0;

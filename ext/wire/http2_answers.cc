@@ -149,6 +149,7 @@ void Http2Connection::start_answers(Http2Stream *s) {
 
 size_t Http2Connection::read_answer(Http2Stream *s, uint8_t *to, size_t size) {
   size_t n;
+  s->answered_ns = now_ns_;
   if (s->answer_size > 0) {
     n = std::min(size, s->answer_size);
     std::memcpy(to, context_->answers.data() + s->answer_at, n);

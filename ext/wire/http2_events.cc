@@ -12,6 +12,14 @@ rl_view view(const uint8_t *data, size_t size) {
   return {reinterpret_cast<const char *>(data), static_cast<uint32_t>(size)};
 }
 
+// Does this frame of ours say that the peer broke the protocol?
+bool is_complaint(const nghttp2_frame *frame) {
+  if (frame->hd.type == NGHTTP2_GOAWAY) return frame->goaway.error_code != NGHTTP2_NO_ERROR;
+  if (frame->hd.type != NGHTTP2_RST_STREAM) return false;
+  const uint32_t code = frame->rst_stream.error_code;
+  return code != NGHTTP2_NO_ERROR && code != NGHTTP2_REFUSED_STREAM && code != NGHTTP2_STREAM_CLOSED;
+}
+
 }  // namespace
 
 void Http2Events::install(nghttp2_session_callbacks *callbacks) {
@@ -44,7 +52,7 @@ int Http2Events::on_begin_frame(nghttp2_session *, const nghttp2_frame_hd *heade
 int Http2Events::on_begin_headers(nghttp2_session *, const nghttp2_frame *frame, void *self) {
   Http2Connection *c = connection(self);
   if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) return c->begin_stream(frame->hd.stream_id);
-  c->current_ = c->find(frame->hd.stream_id);
+  c->heading_ = c->find(frame->hd.stream_id);
   return 0;
 }
 
@@ -92,19 +100,15 @@ int Http2Events::on_frame(nghttp2_session *, const nghttp2_frame *frame, void *s
   return c->doomed_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-// Frames that cost the peer its stream. Those that cost it the connection are counted when nghttp2's GOAWAY leaves.
-int Http2Events::on_invalid_frame(nghttp2_session *, const nghttp2_frame *frame, int, void *self) {
+// Counted where its consequence, an RST_STREAM or a GOAWAY, leaves.
+int Http2Events::on_invalid_frame(nghttp2_session *, const nghttp2_frame *, int, void *self) {
   Http2Connection *c = connection(self);
-  if (frame->hd.type == NGHTTP2_HEADERS) c->context_->counters->abuse[RL_ABUSE_PROTOCOL_ERROR].add(1);
   return c->control_.spend() ? 0 : c->doom(NGHTTP2_ENHANCE_YOUR_CALM, RL_ABUSE_CONTROL_FLOOD);
 }
 
 int Http2Events::on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *self) {
   Http2Connection *c = connection(self);
-  if (frame->hd.type == NGHTTP2_GOAWAY) {
-    if (frame->goaway.error_code != NGHTTP2_NO_ERROR) c->context_->counters->abuse[RL_ABUSE_PROTOCOL_ERROR].add(1);
-    return 0;
-  }
+  if (is_complaint(frame)) c->context_->counters->abuse[RL_ABUSE_PROTOCOL_ERROR].add(1);
   if (c->early_count_ == 0 || frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
     return 0;
   Http2Stream *stream = c->find(frame->hd.stream_id);

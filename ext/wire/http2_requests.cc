@@ -47,13 +47,13 @@ int Http2Connection::begin_stream(int32_t id) {
   (last_ ? last_->next : first_) = s;
   last_ = s;
   ++stream_count_;
-  current_ = s;
+  current_ = heading_ = s;
   path_size_ = 0;
   return nghttp2_session_set_stream_user_data(session_, id, s) == 0 ? 0 : doom(NGHTTP2_INTERNAL_ERROR, -1);
 }
 
 int Http2Connection::take_header(rl_view name, rl_view value) {
-  Http2Stream *s = current_;
+  Http2Stream *s = heading_;
   if (!s) return 0;
   const uint32_t most = context_->options.max_header_list;
   s->header_bytes += name.size + value.size + 32;
@@ -259,6 +259,7 @@ void Http2Connection::drop_request(Http2Stream *s) {
 void Http2Connection::close_stream(Http2Stream *s) {
   drop_request(s);
   if (current_ == s) current_ = nullptr;
+  if (heading_ == s) heading_ = nullptr;
   if (s->early) --early_count_;
   if (s->watching) --watcher_count_;
   if (s->answer_size > 0) --unsent_count_;
