@@ -257,6 +257,33 @@ def test_settings_come_from_the_environment(launch: Launch, policy: Path) -> Non
     assert not server.logged("stopped")
 
 
+def test_admin_on_a_unix_socket(launch: Launch, policy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    server = launch("--policy", str(policy), "--admin", f"unix:{path}")
+    assert f"admin unix:{path}," in server.ready()
+    assert path.stat().st_mode & 0o077 == 0  # its owner's alone
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://localhost") as client:
+        assert client.get("/readyz").status_code == 200
+    assert server.stop() == 0
+    assert not path.exists()
+
+
+def test_a_directory_of_domains_whose_keys_are_hidden(launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(POLICY)
+    (tmp_path / "bank.yaml").write_text(POLICY.replace("domain: shop", "domain: bank\nprivacy: {keys: hash}"))
+    server = launch("--policy", str(tmp_path))
+    ask = Request(method="POST", path="/login", source_address="203.0.113.7", domain="bank")
+    with Client(server.addresses[0]) as client:
+        assert [client.check(ask).allowed for _ in range(3)] == [True, True, False]
+    line = server.until(lambda: [x for x in server.logged("decision") if x["decision"] == "deny"])[0]
+    assert (line["domain"], line["limit"]) == ("bank", "login")
+    assert "203.0.113.7" not in json.dumps(line)
+    assert len(line["key"]) == len(line["client"]) == 16
+    query = {"domain": "bank", "limit": "login", "key": "203.0.113.7"}
+    assert httpx.get(f"{server.admin}/keys", params=query).json()["counter"]["used"] == 2
+    assert httpx.get(f"{server.admin}/keys", params={"limit": "login"}).json()["domains"] == ["bank", "shop"]
+
+
 def test_an_address_in_use_says_so(launch: Launch, policy: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
