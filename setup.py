@@ -26,8 +26,8 @@ BUILD = ROOT / "build" / FLAVOUR
 ROOMS = ("bytes", "match", "wire", "net", "limit", "scan")  # rooms of ext/ that may hold .cc files
 LIBRARIES = ["-lnghttp2", "-lhs", "-lz"]
 
-# x86-64-v2 (2009) has the SSE4.2 that Vectorscan needs anyway. RATELIMITD_MARCH=native is for a build that stays where it
-# was made.
+# x86-64-v2 (2009) has the SSE4.2 that Vectorscan needs anyway. RATELIMITD_MARCH=native is for a build that stays on
+# its machine.
 MARCH = os.environ.get("RATELIMITD_MARCH", "x86-64-v2" if os.uname().machine == "x86_64" else "")
 FLAGS = ["-g", "-fno-omit-frame-pointer", "-fvisibility=hidden", "-fPIC", f"-I{EXT}", "-I/usr/include/hs"]
 FLAGS += ["-O0"] if DEBUG else ["-O2"]

@@ -24,8 +24,8 @@ class Position:
 class Diagnostic:
     """One thing that is wrong with a policy.
 
-    `code` is stable ("P101"); `message` says what is wrong in one line; `hint` says what to do ("did you mean 'window'?");
-    `excerpt` is the offending line as it was read (the file may have changed since).
+    `code` is stable ("P101"); `message` says what is wrong in one line; `hint` says what to do ("did you mean
+    'window'?"); `excerpt` is the offending line as it was read (the file may have changed since).
     """
 
     code: str
