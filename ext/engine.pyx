@@ -105,7 +105,8 @@ cdef class Engine:
     cdef check_shared shared
     cdef rl_server *server
     cdef rl_spine spine
-    cdef object _lock             # one control call at a time
+    cdef object _swapping         # one swap at a time; held while a policy compiles
+    cdef object _lock             # the rest: the control worker, rings, counters; never held for long
     cdef dict _slots              # (kind, domain, name) -> metric slot
     cdef dict _programs           # rules -> compiled program, of the current snapshot
     cdef Snapshot _current
@@ -131,6 +132,7 @@ cdef class Engine:
         if len(secret) != 16:
             raise EngineError(f"hash_key: {len(secret)} bytes, must be 16")
         self._lock = threading.Lock()
+        self._swapping = threading.Lock()
         self._slots = {}
         self._programs = {}
         self._retired = []
@@ -195,18 +197,19 @@ cdef class Engine:
     def swap(self, plan, *, cache_dir=None):
         cdef Snapshot fresh
         started = time.perf_counter()
-        with self._lock:
+        with self._swapping:
             programs = dict(self._programs)
             generation = self._current.data.generation + 1 if self._current is not None else 1
             fresh = snapshot_build(plan, generation, self._slot, programs, cache_dir)
             report = _differences(self._current.plan if self._current is not None else Plan(), plan)
             used = {domain.scan.rules for domain in plan.domains}
             self._programs = {rules: program for rules, program in programs.items() if rules in used}
-            if self._current is not None:
-                self._retired.append(self._current)
-            self._current = fresh
-            rl_store_pointer(<void **>&self.shared.current, fresh.data)
-            self._reclaim(200)
+            with self._lock:
+                if self._current is not None:
+                    self._retired.append(self._current)
+                self._current = fresh
+                rl_store_pointer(<void **>&self.shared.current, fresh.data)
+            self._wait_for_workers()
         report |= {
             "generation": generation,
             "databases": fresh.databases,
@@ -224,15 +227,20 @@ cdef class Engine:
             slot = self._slots[key] = len(self._slots) + 1
         return slot
 
-    cdef _reclaim(self, int patience_ms):
-        """Drops retired snapshots that no worker has pinned. A worker lets go at the end of its turn, so the wait is short."""
-        while self._retired:
-            self._retired = [old for old in self._retired if self._pinned((<Snapshot>old).data)]
-            if not self._retired or patience_ms <= 0:
-                return
-            patience_ms -= 1
+    cdef _wait_for_workers(self):
+        """Gives workers 200 ms to let go of the old snapshot. They do at the end of a turn; what is left, stats() reclaims."""
+        cdef int patience_ms
+        for patience_ms in range(200):
+            with self._lock:
+                self._reclaim()
+                if not self._retired:
+                    return
             with nogil:
                 usleep(1000)
+
+    cdef _reclaim(self):
+        """Drops retired snapshots that no worker has pinned."""
+        self._retired = [old for old in self._retired if self._pinned((<Snapshot>old).data)]
 
     cdef bint _pinned(self, snapshot *old) noexcept:
         cdef uint32_t index
@@ -388,7 +396,7 @@ cdef class Engine:
         cdef table_stats table
         cdef uint32_t index
         with self._lock:
-            self._reclaim(0)
+            self._reclaim()
             table_get_stats(self.shared.table, &table)
             decisions, limits = self._counts()
             return {
@@ -464,7 +472,7 @@ cdef class Engine:
                     {"domain": domain, "limit": decider, "decision": decision, "reason": reason, "count": count}
                 )
 
-        for (what, domain_name, name), slot in self._slots.items():
+        for (what, domain_name, name), slot in list(self._slots.items()):
             domain, text = domain_name.decode(), name.decode()
             if what == "limit":
                 decided(domain, text, "deny", "over_limit", self._counted(slot, COUNT_OVER_LIMIT))

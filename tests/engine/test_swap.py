@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 
 from ratelimitd._engine import Engine
@@ -69,3 +70,23 @@ def test_the_dump_can_be_read() -> None:
     text = target.dump()
     assert "limit per-ip: 5 in 60000 ms" in text
     assert "scan detect" in text
+
+
+def test_a_compile_holds_nobody_up() -> None:
+    """While a policy compiles, checks are decided and counters are read."""
+    target = Engine(max_keys=100)
+    target.swap(plan(limit("per-ip", 5)))
+    heavy = tuple(
+        Rule(b"h%d" % n, (b"(a|b)%d[^x]{1,40}(c|d)+y.{0,9}z" % n,), (TargetRef(Target.ARGS),), score=5)
+        for n in range(40)
+    )
+    swap = threading.Thread(target=target.swap, args=(plan(scan=Scan(mode=ScanMode.BLOCK, rules=heavy)),))
+    swap.start()
+    served = 0
+    while swap.is_alive():
+        target.stats()
+        target.events()
+        target.check(request(), now_ns=START)
+        served += 1
+    swap.join()
+    assert served > 3
