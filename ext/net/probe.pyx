@@ -1,6 +1,7 @@
-"""A server with a spine that allows all but paths beginning with /deny, for tests only."""
+"""A server with a spine that allows all but paths beginning with /deny, and the timer wheel, for tests only."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libcpp.vector cimport vector
 
 
 cdef extern from "net/server.h" nogil:
@@ -65,6 +66,54 @@ cdef extern from "net/probe_spine.h" namespace "rl" nogil:
         Count checks
         Count violations
         rl_spine spine()
+
+
+cdef extern from "net/timer.h" namespace "rl" nogil:
+    cdef cppclass Timer:
+        int64_t at_ns
+
+    cdef cppclass TimerWheel:
+        TimerWheel(int64_t now_ns)
+        void arm(Timer *timer, int64_t at_ns)
+        void cancel(Timer *timer)
+        int sleep_ms(int64_t now_ns)
+
+
+cdef extern from *:
+    """
+    static void expire_wheel(rl::TimerWheel *wheel, int64_t now_ns, std::vector<rl::Timer *> *due) {
+      wheel->expire(now_ns, [due](rl::Timer *timer) { due->push_back(timer); });
+    }
+    """
+    void expire_wheel(TimerWheel *wheel, int64_t now_ns, vector[Timer *] *due)
+
+
+cdef class Wheel:
+    """A timer wheel with `count` timers, called by their index."""
+
+    cdef TimerWheel *_wheel
+    cdef vector[Timer] _timers
+
+    def __cinit__(self, int count, int64_t now_ns):
+        self._wheel = new TimerWheel(now_ns)
+        self._timers.resize(count)
+
+    def __dealloc__(self):
+        del self._wheel
+
+    def arm(self, size_t index, int64_t at_ns):
+        self._wheel.arm(&self._timers.at(index), at_ns)
+
+    def cancel(self, size_t index):
+        self._wheel.cancel(&self._timers.at(index))
+
+    def expire(self, int64_t now_ns):
+        cdef vector[Timer *] due
+        expire_wheel(self._wheel, now_ns, &due)
+        return [due[i] - self._timers.data() for i in range(due.size())]
+
+    def sleep_ms(self, int64_t now_ns):
+        return self._wheel.sleep_ms(now_ns)
 
 
 cdef class Server:

@@ -105,6 +105,8 @@ int64_t parse_timeout(rl_view text) {
 bool is_grpc_content_type(rl_view value) {
   constexpr char kBase[] = "application/grpc", kProto[] = "application/grpc+proto";
   size_t used = 0;
+  if (value.size == sizeof kBase - 1 && std::memcmp(value.data, kBase, sizeof kBase - 1) == 0)
+    return true;  // nearly always
   if (starts_with_lower(value, kProto, sizeof kProto - 1)) {
     used = sizeof kProto - 1;
   } else if (starts_with_lower(value, kBase, sizeof kBase - 1)) {
