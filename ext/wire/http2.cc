@@ -11,8 +11,8 @@ namespace rl {
 namespace {
 
 enum : int32_t { kStreamWindow = 65535, kConnectionWindow = 4 << 20 };
-enum : size_t { kMinBuffered = 1 << 20, kMinBufferedInAll = 64 << 20, kKeptBody = 16 << 10 };
-enum : uint32_t { kKeptStreams = 4096, kMaxAcks = 128, kMaxContinuations = 8 };
+enum : size_t { kMinBuffered = 1 << 20, kMinBufferedInAll = 64 << 20, kKeptBody = 4 << 10 };
+enum : uint32_t { kKeptStreams = 2048, kMaxAcks = 128, kMaxContinuations = 8 };
 // Ignored bytes (unknown frames, DATA of streams that are over) that cost the peer one control token.
 enum : int64_t { kIgnoredPerToken = 1024 };
 constexpr uint8_t kShutdownPing[8] = {'r', 'l', 'd', 'r', 'a', 'i', 'n', 0};

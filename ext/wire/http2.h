@@ -107,7 +107,7 @@ struct Http2Stream {
   const char *note;  // grpc-message of a status that ends a stream of answers; static text
   uint32_t header_bytes;
   int64_t arrived_ns;   // when its headers began
-  int64_t timeout_ns;   // from grpc-timeout; 0: none
+  int64_t timeout_ns;   // from grpc-timeout; INT64_MAX: none
   int64_t answered_ns;  // when bytes began to wait for the peer, or some left
   rl_view borrowed;     // the request so far, where it was read; empty when it is in `body`
   Buffer body;

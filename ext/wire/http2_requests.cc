@@ -39,7 +39,8 @@ int Http2Connection::begin_stream(int32_t id) {
   s->told = -1;
   s->header_bytes = 0;
   s->arrived_ns = now_ns_;
-  s->timeout_ns = s->answered_ns = 0;
+  s->timeout_ns = INT64_MAX;
+  s->answered_ns = 0;
   s->borrowed = {};
   s->answer_at = s->answer_size = 0;
   s->next = nullptr;
@@ -194,7 +195,7 @@ void Http2Connection::finish_request(Http2Stream *s) {
       fail(s, Status::kUnimplemented, "a unary call takes one message");
     } else if (all.size < kPrefixSize || all.size < kPrefixSize + read_prefix(all.data).length) {
       fail(s, Status::kInternal, "the message is cut short");
-    } else if (s->timeout_ns > 0 && now_ns_ - s->arrived_ns >= s->timeout_ns) {
+    } else if (now_ns_ - s->arrived_ns >= s->timeout_ns) {
       context_->counters->deadline_passed.add(1);
       fail(s, Status::kDeadlineExceeded, "the deadline passed before the request was complete");
     } else {
