@@ -112,8 +112,8 @@ void Acceptor::refuse_by_spare(const Listener &listener) {
   if (spare_ >= 0) close(spare_);
   const int fd = accept4(listener.fd, nullptr, nullptr, SOCK_CLOEXEC);
   if (fd >= 0) {
-    close(fd);
     refused_.add(1);
+    close(fd);
   }
   spare_ = open_spare();
 }
@@ -122,8 +122,8 @@ void Acceptor::deal(int fd) {
   uint64_t open = 0;
   for (const auto &worker : *workers_) open += worker->open.load(std::memory_order_relaxed);
   if (open >= max_connections_) {
-    close(fd);
     refused_.add(1);
+    close(fd);
     return;
   }
   Worker *worker = least_busy();

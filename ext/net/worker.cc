@@ -262,8 +262,8 @@ void Worker::finish_turn(Connection *c) {
   } else if (c->idle_since_ns == 0) {
     c->idle_since_ns = now_ns_;
   }
-  const uint32_t interest =
-      (c->output.size() > options_.max_output ? 0u : EPOLLIN) | (c->output.empty() ? 0u : EPOLLOUT);
+  const bool piled_up = c->has_more || c->output.size() > options_.max_output;
+  const uint32_t interest = (piled_up ? 0u : EPOLLIN) | (c->output.empty() ? 0u : EPOLLOUT);
   set_interest(c, interest);
   arm(c);
 }
@@ -328,9 +328,9 @@ void Worker::close(Connection *c) {
   timers_.cancel(c);
   (c->newer ? c->newer->older : first_) = c->older;
   if (c->older) c->older->newer = c->newer;
+  stats_.closed.add(1);
   ::close(c->fd);
   delete c;
-  stats_.closed.add(1);
   open.fetch_sub(1, std::memory_order_relaxed);
 }
 

@@ -128,6 +128,8 @@ void Http2Connection::recv(const char *bytes, size_t size, int64_t now_ns) {
     return;
   }
   keep_borrowed();
+  // Not before: calls that were on their way already may follow the confirmation in the same read.
+  if (confirmed_ && leaving_ == Leaving::kNotice) finish_shutdown();
   if (consumed_ > 0) {
     if (nghttp2_session_consume_connection(session_, consumed_) != 0) doom(NGHTTP2_INTERNAL_ERROR, -1);
     consumed_ = 0;
@@ -218,7 +220,7 @@ void Http2Connection::finish_shutdown() {
 }
 
 void Http2Connection::take_ping_answer(const uint8_t *opaque) {
-  if (leaving_ == Leaving::kNotice && std::memcmp(opaque, kShutdownPing, sizeof kShutdownPing) == 0) finish_shutdown();
+  if (std::memcmp(opaque, kShutdownPing, sizeof kShutdownPing) == 0) confirmed_ = true;
 }
 
 void Http2Connection::abort(int abuse) { doom(NGHTTP2_ENHANCE_YOUR_CALM, abuse); }

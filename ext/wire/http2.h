@@ -218,6 +218,7 @@ class Http2Connection {
   Budget control_{kControlBurst, kControlRate};
   Budget resets_{kResetBurst, kResetRate};
   Leaving leaving_ = Leaving::kNo;
+  bool confirmed_ = false;      // the peer knows that we are leaving
   bool greeted_ = false;        // the peer's SETTINGS have arrived
   bool settings_sent_ = false;  // ours have left
   bool doomed_ = false;         // session_ must not be used any more, except to delete it

@@ -106,7 +106,7 @@ def test_grace_ends(serve, connect):
     peer.send(peer.headers(1))
     peer.read_until(lambda: peer.eof)
     assert [f.last_stream_id for f in peer.goaways] == [(1 << 31) - 1, 1]
-    assert server.connections() == 0
+    wait_for(lambda: server.connections() == 0)
 
 
 def test_clients_survive_max_age(serve):
