@@ -51,6 +51,9 @@ cdef struct check_worker:
     event_ring ring
     uint64_t random
     uint32_t until_sample       # allowed checks until the next one is logged
+    uint32_t sample_every       # ... and from one to the next at present
+    uint32_t sampled            # logged in sample_second
+    int64_t sample_second
     uint32_t denials_left       # of this second
     uint32_t denials_skipped
     int64_t denials_second
@@ -60,7 +63,8 @@ cdef struct check_shared:
     snapshot *current           # published; swapped by the control plane
     counter_table *table
     key_secret secret
-    uint32_t sample             # 1 in N allowed checks is logged; 0: none
+    uint32_t sample             # 1 in N allowed checks is logged, or fewer; 0: none
+    uint32_t allows_per_second  # what sampling thins out to, about
     uint32_t denials_per_second
     uint32_t worker_count
     check_worker **workers

@@ -487,8 +487,23 @@ cdef void _finish(
     if self.sample:
         mine.until_sample -= 1
         if mine.until_sample == 0:
-            mine.until_sample = self.sample
-            _log(self, mine, domain, now_ns, request, verdict, self.sample)
+            weight = _next_sample(self, mine, now_ns)
+            _log(self, mine, domain, now_ns, request, verdict, weight)
+
+
+cdef uint32_t _next_sample(check_shared *self, check_worker *mine, int64_t now_ns) noexcept nogil:
+    """What this sample stands for. Once a second the interval follows the traffic, so that logging costs the same at any rate."""
+    cdef uint32_t weight = mine.sample_every
+    cdef int64_t second = now_ns // 1000000000
+    cdef uint64_t fitting
+    if second != mine.sample_second:
+        fitting = <uint64_t>mine.sample_every * mine.sampled // self.allows_per_second
+        mine.sample_every = <uint32_t>min(max(fitting, <uint64_t>self.sample), <uint64_t>1 << 24)
+        mine.sample_second = second
+        mine.sampled = 0
+    mine.sampled += 1
+    mine.until_sample = mine.sample_every
+    return weight if weight else mine.sample_every
 
 
 cdef bint _may_log_denial(check_shared *self, check_worker *mine, int64_t now_ns, uint32_t *weight) noexcept nogil:

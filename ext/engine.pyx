@@ -120,7 +120,8 @@ cdef class Engine:
         max_keys=1_000_000,
         hash_key=None,
         sample=128,
-        denials_per_second=1000,
+        allows_per_second=10,
+        denials_per_second=100,
         server=None,
     ):
         cdef uint32_t index
@@ -138,6 +139,7 @@ cdef class Engine:
         self._retired = []
         memcpy(&self.shared.secret, <const char *>secret, 16)
         self.shared.sample = sample
+        self.shared.allows_per_second = max(1, allows_per_second)
         self.shared.denials_per_second = denials_per_second
         # The last worker is the control plane's own: Engine.check decides on it.
         self.shared.worker_count = workers + 1

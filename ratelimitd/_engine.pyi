@@ -44,7 +44,8 @@ class Engine:
         max_keys: int = 1_000_000,
         hash_key: bytes | None = None,  # 16 bytes; None: random
         sample: int = 128,  # 1 in N allowed checks goes to the log ring; 0: none
-        denials_per_second: int = 1000,  # per worker, to the log ring
+        allows_per_second: int = 10,  # per worker: the sampling thins out to about that
+        denials_per_second: int = 100,  # per worker, to the log ring
         server: Mapping[str, int] | None = None,  # rl_server_options by name; unknown names raise EngineError
     ) -> None: ...
     def swap(self, plan: Plan, *, cache_dir: str | None = None) -> SwapReport:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Coroutine
 from importlib.resources import files
@@ -37,6 +39,7 @@ from ratelimitd.summary import plural, summary
 from ratelimitd.top import Top
 
 DRAIN_POLL_SECONDS = 0.02
+CONTROL_NICE = 10  # a tenth of a worker's weight
 
 
 def starter_policy() -> Path:
@@ -50,6 +53,11 @@ def serve(settings: Settings) -> int:
     for line in process_settings.misspelt():
         log.warning(line)
     return asyncio.run(Process(settings, log).run())
+
+
+def yield_to_workers() -> None:
+    """Lowers the priority of this thread and those that it starts: where cores are few, logs and compiles wait, not checks."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), CONTROL_NICE)
 
 
 def key_parts(limit: Limit) -> list[str]:
@@ -72,6 +80,7 @@ class Process:
             workers=self._workers,
             max_keys=settings.max_keys,
             sample=settings.log_sample,
+            allows_per_second=settings.log_allows,
             denials_per_second=settings.log_denials,
             server=process_settings.server_options(settings),
         )
@@ -102,6 +111,7 @@ class Process:
         bound = [self._listen(address) for address in self._settings.listen]
         self._engine.set_descriptors((files("ratelimitd") / "_descriptors.binpb").read_bytes())
         self._engine.start()
+        yield_to_workers()
         self._pump.start()
         self._spawn("reload", self._reloader.run())
         if listener is not None:

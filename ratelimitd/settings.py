@@ -77,7 +77,10 @@ class Settings:
         "auto", "auto: console on a terminal, JSON elsewhere.", _LOGS, choices=("auto", "json", "console")
     )
     log_sample: int = _setting(128, "One in N allowed checks is logged and seen by /top. 0: none.", _LOGS)
-    log_denials: int = _setting(1000, "Denials logged per second and worker, at most; the others are counted.", _LOGS)
+    log_allows: int = _setting(
+        10, "Sampled allows logged per second and worker, about: busy servers sample less.", _LOGS, low=1
+    )
+    log_denials: int = _setting(100, "Denials logged per second and worker, at most; the others are counted.", _LOGS)
 
     drain_delay_seconds: float = _setting(
         0.0, "On SIGTERM: first say NOT_SERVING this long, so that callers leave by themselves.", _LIFE, high=3600

@@ -104,3 +104,17 @@ def test_the_table_never_holds_more_than_max_keys() -> None:
 def test_bad_settings_are_named(settings: dict[str, object], message: str) -> None:
     with pytest.raises(EngineError, match=message):
         Engine(**settings)  # type: ignore[arg-type]
+
+
+def test_busy_servers_sample_less() -> None:
+    """After a second of heavy traffic about allows_per_second are logged, and their weights still add up."""
+    target = Engine(max_keys=100, sample=10, allows_per_second=20)
+    target.swap(plan(limit("per-ip", 1_000_000)))
+    counts = []
+    for second in range(4):
+        for _ in range(2000):
+            target.check(request(), now_ns=START + second * SECOND)
+        counts.append([event["weight"] for event in target.events()])
+    assert len(counts[0]) == 200
+    assert all(18 <= len(weights) <= 22 for weights in counts[1:])
+    assert all(1800 <= sum(weights) <= 2200 for weights in counts[2:])
