@@ -65,7 +65,7 @@ system-test: system
 	$(call install,$(TEST_PACKAGES))
 
 test: system-test build $(VENV)/.dev
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n auto $(ARGS)
 
 lint: build $(VENV)/.dev
 	$(BIN)/ruff check .
