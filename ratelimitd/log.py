@@ -96,7 +96,7 @@ class Pump:
 
     BATCH = 1024
 
-    def __init__(self, engine: EventSource, log: Logger, top: Top, interval: float = 0.1) -> None:
+    def __init__(self, engine: EventSource, log: Logger, top: Top, interval: float = 0.25) -> None:
         self._engine = engine
         self._log = log
         self._top = top
@@ -116,7 +116,7 @@ class Pump:
     def _run(self) -> None:
         ticks = 0
         while not self._stop.wait(self._interval):
-            self._guarded_drain(lost=ticks % 10 == 0)
+            self._guarded_drain(lost=ticks % 4 == 0)
             ticks += 1
         self._guarded_drain(lost=True)
 

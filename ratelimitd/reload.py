@@ -116,7 +116,8 @@ class Reloader:
 
         directory = self.path if self.path.is_dir() else self.path.parent
         try:
-            async for _ in watchfiles.awatch(directory, watch_filter=None, recursive=False, debounce=50, step=20):
+            # A step is a wake-up, changes or not: few, for they take their time from the checks of small machines.
+            async for _ in watchfiles.awatch(directory, watch_filter=None, recursive=False, debounce=200, step=200):
                 self._wake.set()
         except (OSError, RuntimeError) as error:
             self._log.warning(
