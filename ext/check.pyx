@@ -503,7 +503,7 @@ cdef uint32_t _next_sample(check_shared *self, check_worker *mine, int64_t now_n
         mine.sampled = 0
     mine.sampled += 1
     mine.until_sample = mine.sample_every
-    return weight if weight else mine.sample_every
+    return weight if weight else 1  # the first decision of all
 
 
 cdef bint _may_log_denial(check_shared *self, check_worker *mine, int64_t now_ns, uint32_t *weight) noexcept nogil:

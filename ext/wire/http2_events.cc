@@ -101,14 +101,16 @@ int Http2Events::on_frame(nghttp2_session *, const nghttp2_frame *frame, void *s
 }
 
 // Counted where its consequence, an RST_STREAM or a GOAWAY, leaves.
-int Http2Events::on_invalid_frame(nghttp2_session *, const nghttp2_frame *, int, void *self) {
+int Http2Events::on_invalid_frame(nghttp2_session *, const nghttp2_frame *frame, int, void *self) {
   Http2Connection *c = connection(self);
+  // grpc-go names its own last stream instead of ours when it hangs up. nghttp2 objects, but nobody was harmed.
+  c->parting_ |= frame->hd.type == NGHTTP2_GOAWAY;
   return c->control_.spend() ? 0 : c->doom(NGHTTP2_ENHANCE_YOUR_CALM, RL_ABUSE_CONTROL_FLOOD);
 }
 
 int Http2Events::on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *self) {
   Http2Connection *c = connection(self);
-  if (is_complaint(frame)) c->context_->counters->abuse[RL_ABUSE_PROTOCOL_ERROR].add(1);
+  if (is_complaint(frame) && !c->parting_) c->context_->counters->abuse[RL_ABUSE_PROTOCOL_ERROR].add(1);
   if (c->early_count_ == 0 || frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
     return 0;
   Http2Stream *stream = c->find(frame->hd.stream_id);

@@ -48,6 +48,17 @@ def test_bad_prefaces(victim, connect, start):
     assert server.stats()["abuse"][ABUSE["protocol_error"]] == 1
 
 
+def test_a_goodbye_that_names_the_peers_own_stream_is_no_abuse(victim, connect):
+    """As grpc-go says it: GOAWAY with NO_ERROR and the last stream that it opened itself."""
+    server, address = victim
+    peer = connect(address)
+    peer.send(peer.call(1))
+    assert peer.answer(1).grpc_status == 0
+    peer.send(frame(GOAWAY, 0, 0, struct.pack(">II", 1, 0) + b"client transport shutdown"))
+    peer.goaway()
+    assert sum(server.stats()["abuse"]) == 0
+
+
 @pytest.mark.parametrize(
     ("bad", "code"),
     [
