@@ -207,7 +207,7 @@ class Http2Connection {
   Http2Stream *current_ = nullptr;   // the stream of the last frame: the next one is often its own
   Http2Stream *borrower_ = nullptr;  // the one stream whose request lies in the read buffer
   uint32_t stream_count_ = 0, watcher_count_ = 0;
-  bool parting_ = false;        // the peer said goodbye, if not by the book
+  bool parting_ = false;       // the peer said goodbye, if not by the book
   uint32_t early_count_ = 0;   // streams to reset once their status is out
   uint32_t unsent_count_ = 0;  // unary answers that lie in Http2Context::answers
   size_t consumed_ = 0;        // bytes of DATA since recv() began
