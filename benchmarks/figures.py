@@ -71,20 +71,25 @@ def throughput(bench: Bench) -> Iterator[Figure]:
     yield Figure("token buckets / sliding windows", median_ratio(rates["buckets20"], base))
 
 
+# The load of everything about latency.
+ONE_EACH = {"connections": 8, "streams": 1, "warm_up": 0.2}
+
+
 def latency(bench: Bench) -> Iterator[Figure]:
-    """p50 with 8 connections of one stream against the floor's, and p99 at half of what the server can do."""
+    """8 connections of one stream each: p50 against the floor's, and p99 at half of what the server can do that way."""
     with ExitStack() as stack:
         ours = stack.enter_context(bench.start_ratelimitd("limits20"))
         floor = stack.enter_context(bench.start_floor())
         p50: dict[str, list[float]] = {ours.name: [], floor.name: []}
-        p99, floor_p99 = [], []
-        half = bench.load_on(ours, connections=8, streams=32).throughput.per_second / 2
+        p99: list[float] = []
+        floor_p99: list[float] = []
+        half = bench.load_on(ours, **ONE_EACH).throughput.per_second / 2
         for _ in range(bench.repeats):
             for server in (ours, floor):
-                report = bench.load_on(server, connections=8, streams=1, warm_up=0.2)
+                report = bench.load_on(server, **ONE_EACH)
                 p50[server.name].append(report.latency_us["p50"])
             for server, into in ((ours, p99), (floor, floor_p99)):
-                report = bench.load_on(server, connections=8, streams=64, warm_up=0.2, rate=half)
+                report = bench.load_on(server, **ONE_EACH, rate=half)
                 into.append(report.latency_us["p99"])
     yield Figure("p50, 8 connections x 1 stream", statistics.median(p50[ours.name]), "us")
     yield Figure("p50 of the floor", statistics.median(p50[floor.name]), "us")
@@ -121,9 +126,9 @@ class Reloader:
 def reload(bench: Bench) -> Iterator[Figure]:
     """p99 at half load while the policy is edited four times a second, against none; no call may fail."""
     with bench.start_ratelimitd("limits20") as server:
-        half = bench.load_on(server, connections=8, streams=32).throughput.per_second / 2
+        half = bench.load_on(server, **ONE_EACH).throughput.per_second / 2
         quiet, busy, edits = [], [], 0
-        options = {"connections": 8, "streams": 64, "warm_up": 0.2, "rate": half, "seconds": 2 * bench.seconds}
+        options = {**ONE_EACH, "rate": half, "seconds": 2 * bench.seconds}
         for _ in range(bench.repeats):
             quiet.append(bench.load_on(server, **options).latency_us["p99"])
             with Reloader(bench.paths["limits20"], server, 0.25) as reloader:

@@ -184,7 +184,7 @@ cdef void check(void *shared, uint32_t worker, int64_t now_ns, const rl_request 
         return
     if domain.limit_count:
         _check_limits(self, mine, domain, now_ns, request, verdict)
-    if verdict.decision == RL_ALLOW and domain.scan.program != NULL:
+    if domain.scan.program != NULL and (verdict.decision == RL_ALLOW or request.explain):
         _check_scan(mine, domain, request, verdict)
     _finish(self, mine, domain, now_ns, request, verdict)
 
@@ -367,10 +367,8 @@ cdef void _check_scan(check_worker *mine, const snapshot_domain *domain, const r
     if mode == MODE_OFF:
         return
     if request.partial_body and domain.scan.deny_partial_body:
-        if mode == MODE_BLOCK and not domain.shadow:
-            _deny(verdict, RL_REASON_PARTIAL_BODY, STATUS_TOO_LARGE)
+        if _object(domain, mode, verdict, RL_REASON_PARTIAL_BODY, STATUS_TOO_LARGE):
             return
-        verdict.shadow_denied = 1
     program_scan(domain.scan.program, mine.scan_scratch_, request, domain.scan.body_limit, found)
     rl_count(&mine.totals.scans, 1)
     rl_count(&mine.totals.scan_bytes, found.bytes_inspected)
@@ -389,10 +387,17 @@ cdef void _check_scan(check_worker *mine, const snapshot_domain *domain, const r
     if not objects:
         return
     verdict.deciding_match = <int16_t>max(found.deny_match, 0)
-    if mode == MODE_BLOCK and not domain.shadow:
-        _deny(verdict, RL_REASON_SCAN, domain.scan.status)
-    else:
+    _object(domain, mode, verdict, RL_REASON_SCAN, domain.scan.status)
+
+
+cdef bint _object(const snapshot_domain *domain, uint8_t mode, rl_verdict *verdict, uint8_t reason, uint16_t status) noexcept nogil:
+    """The scan objects: 1 when that decides. A limit that has denied already stays the reason."""
+    if mode != MODE_BLOCK or domain.shadow:
         verdict.shadow_denied = 1
+        return False
+    if verdict.decision == RL_ALLOW:
+        _deny(verdict, reason, status)
+    return True
 
 
 # ---- keys

@@ -28,5 +28,5 @@ typedef struct rl_request {
   uint8_t has_body;      // a body (even an empty one) was sent along
   uint8_t partial_body;  // the body is cut
   uint8_t dry_run;       // decide, count nothing
-  uint8_t explain;       // fill matches and every state
+  uint8_t explain;       // scan even what a limit denies
 } rl_request;

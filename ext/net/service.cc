@@ -17,12 +17,21 @@ void refuse(Service *service, Http2Connection *connection, Http2Stream *stream, 
   connection->fail(stream, Status::kInvalidArgument, error);
 }
 
+// A failure of ours, not a verdict: the caller's own failure mode decides then. True when it was one.
+bool refuse_overload(Service *service, Http2Connection *connection, Http2Stream *stream) {
+  if (service->verdict->reason != RL_REASON_OVERLOAD) return false;
+  service->counters->shed.add(1);
+  connection->fail(stream, Status::kResourceExhausted, "no policy is in force on this worker; retry elsewhere");
+  return true;
+}
+
 void envoy_check(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
   rl_request request;
   if (DecodeError error = decode_envoy_check(message, service->arena.get(), &request)) {
     return refuse(service, connection, stream, error);
   }
   decide(service, request);
+  if (refuse_overload(service, connection, stream)) return;
   if (Buffer *out = connection->begin_message(stream)) {
     encode_envoy_check(*service->verdict, service->verdict->metadata != 0, out);
     connection->reply(stream);
@@ -35,6 +44,7 @@ void check(Service *service, Http2Connection *connection, Http2Stream *stream, r
     return refuse(service, connection, stream, error);
   }
   decide(service, request);
+  if (refuse_overload(service, connection, stream)) return;
   if (Buffer *out = connection->begin_message(stream)) {
     encode_check(*service->verdict, out);
     connection->reply(stream);

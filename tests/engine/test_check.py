@@ -274,6 +274,13 @@ def test_a_denied_check_does_not_pay_for_a_scan() -> None:
     assert target.stats()["scan"]["scans"] == 0
 
 
+def test_explain_scans_what_a_limit_denies() -> None:
+    target = engine(plan(limit("ban", 0), scan=Scan(mode=ScanMode.BLOCK, rules=(RULE,))))
+    answer = target.check(request(path=ATTACK, explain=True), now_ns=START)
+    assert (answer["reason"], answer["status"], answer["decided_by"]) == ("over_limit", 429, "ban")
+    assert [match["id"] for match in answer["matches"]] == ["sqli"]
+
+
 def test_headers_none_sends_no_ratelimit_fields() -> None:
     target = engine(plan(limit("per-ip", 3), headers=HeaderFamily.NONE))
     assert target.check(request(), now_ns=START)["headers"] == []
