@@ -36,7 +36,7 @@ from ratelimitd._ext.events cimport (
     ring_push,
 )
 from ratelimitd._ext.limit.key cimport key_digest, key_hash, key_secret
-from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, table_decide, table_hit, table_prefetch
+from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, table_decide, table_hit
 from ratelimitd._ext.bytes.address cimport rl_address, rl_address_format
 from ratelimitd._ext.match.attributes cimport (
     RL_SOURCE_CLIENT_IP,
@@ -264,7 +264,6 @@ cdef void _check_limits(
     verdict.state_count = <uint16_t>states
     if hits == 0:
         return
-    table_prefetch(self.table, mine.hits, hits)
     over = table_decide(self.table, mine.hits, hits, domain.all_or_none, request.dry_run, now_ns // 1000000)
     for index in range(hits):
         _end_state(mine, domain, index, verdict)

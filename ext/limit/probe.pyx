@@ -12,7 +12,6 @@ from ratelimitd._ext.limit.table cimport (
     table_hit,
     table_lookup,
     table_new,
-    table_prefetch,
     table_reset,
     table_stats,
 )
@@ -146,7 +145,6 @@ cdef class Table:
             native[i].shadow = hits[i][3]
             native[i].slot = hits[i][4] if len(hits[i]) > 4 else 0
         with nogil:
-            table_prefetch(self.table, native, count)
             first = table_decide(self.table, native, count, all_or_none, dry, now_ms)
         return first, [as_tuple(native[i].view) for i in range(count)]
 
@@ -234,6 +232,5 @@ cdef uint64_t hammer_numbers(counter_table *table, uint64_t keys, const window_r
             native[i].cost = 1
             native[i].slot = 0
             native[i].shadow = 0
-        table_prefetch(table, native, hits)
         admitted += table_decide(table, native, hits, True, False, now_ms) < 0
     return admitted

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ratelimitd._ext.limit.key cimport key_digest
 from ratelimitd._ext.limit.sketch cimport counter_sketch
-from ratelimitd._ext.limit.window cimport window_rule, window_state
+from ratelimitd._ext.limit.window cimport WINDOW_FIXED, WINDOW_SLIDING, window_rule, window_state
 
 
 cdef extern from "limit/group.h" namespace "rl" nogil:
@@ -31,6 +31,8 @@ cdef enum:
     SLOT_METRIC = (1 << 27) - 1
     SLOT_NEAR = 1 << 27               # used at least 80 % of its limit when it was last charged: not to be dropped
     SLOT_KIND_SHIFT = 28              # algorithm and buckets, see slot_kind
+    KIND_FIXED = 0                    # sliding windows are their number of buckets, 1..8
+    KIND_BUCKET = 9
 
 
 # One cache line, so that a hit costs one miss.
@@ -98,7 +100,10 @@ cdef counter_slot *shard_insert(counter_shard *shard, const key_digest *digest, 
 cdef void shard_erase(counter_shard *shard, uint32_t at) noexcept nogil
 
 # algorithm and buckets in four bits, ready for meta.
-cdef uint32_t slot_kind(const window_rule *rule) noexcept nogil
+cdef inline uint32_t slot_kind(const window_rule *rule) noexcept nogil:
+    if rule.algorithm == WINDOW_SLIDING:
+        return <uint32_t>rule.buckets << SLOT_KIND_SHIFT
+    return <uint32_t>(KIND_FIXED if rule.algorithm == WINDOW_FIXED else KIND_BUCKET) << SLOT_KIND_SHIFT
 
 # What is known of the rule that slot number `at` was charged under: all but the limit.
 cdef void slot_rule(const counter_shard *shard, uint32_t at, window_rule *out) noexcept nogil

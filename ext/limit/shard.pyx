@@ -1,11 +1,6 @@
 from ratelimitd._ext.limit.window cimport WINDOW_BUCKET, WINDOW_FIXED, WINDOW_SLIDING
 
 
-cdef enum:
-    KIND_FIXED = 0        # sliding windows are their number of buckets, 1..8
-    KIND_BUCKET = 9
-
-
 cdef counter_slot *shard_insert(counter_shard *shard, const key_digest *digest, const window_rule *rule) noexcept nogil:
     cdef uint32_t group = digest_home(shard, digest), at
     cdef uint32_t mask = group_match(shard.tags + group * RL_GROUP, TAG_EMPTY)
@@ -54,15 +49,6 @@ cdef void shard_erase(counter_shard *shard, uint32_t at) noexcept nogil:
         shard.slots[at] = shard.slots[follower]
         at = <uint32_t>follower
     shard.tags[at] = TAG_EMPTY
-
-
-cdef uint32_t slot_kind(const window_rule *rule) noexcept nogil:
-    cdef uint32_t kind
-    if rule.algorithm == WINDOW_SLIDING:
-        kind = rule.buckets
-    else:
-        kind = KIND_FIXED if rule.algorithm == WINDOW_FIXED else KIND_BUCKET
-    return kind << SLOT_KIND_SHIFT
 
 
 cdef void slot_rule(const counter_shard *shard, uint32_t at, window_rule *out) noexcept nogil:

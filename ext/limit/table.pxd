@@ -39,9 +39,6 @@ cdef void table_free(counter_table *table) noexcept nogil
 # those that are over are not. dry: charge nothing. Returns the index of the first non-shadow hit that is over, or -1.
 cdef int table_decide(counter_table *table, table_hit *hits, int count, bint all_or_none, bint dry, int64_t now_ms) noexcept nogil
 
-# Fetch the lines that table_decide will touch.
-cdef void table_prefetch(counter_table *table, const table_hit *hits, int count) noexcept nogil
-
 # Look without counting: 1 and *out, or 0 when the key is unknown.
 cdef int table_lookup(counter_table *table, const key_digest *digest, const window_rule *rule, int64_t now_ms, window_view *out) noexcept nogil
 cdef int table_reset(counter_table *table, const key_digest *digest) noexcept nogil

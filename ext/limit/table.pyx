@@ -2,11 +2,21 @@ from libc.stdint cimport UINT32_MAX
 from libc.string cimport memset
 
 from ratelimitd._ext.limit.evict cimport shard_make_room
+from ratelimitd._ext.limit.pair cimport (
+    pair_add,
+    pair_find_place,
+    pair_fits,
+    pair_place,
+    pair_read,
+    pair_used,
+    pair_view,
+    pair_write,
+    window_pair,
+)
 from ratelimitd._ext.limit.shard cimport (
     RL_GROUP,
     SLOT_METRIC,
     SLOT_NEAR,
-    TAG_EMPTY,
     counter_shard,
     counter_slot,
     digest_home,
@@ -28,6 +38,7 @@ from ratelimitd._ext.limit.sketch cimport SKETCH_ROWS, sketch_cell, sketch_estim
 from ratelimitd._ext.limit.window cimport (
     window_charge,
     window_clear,
+    window_clock,
     window_expires,
     window_init,
     window_peek,
@@ -56,6 +67,15 @@ cdef struct counter_table:
     uint32_t shard_bits
     uint64_t max_keys
     uint64_t bytes
+
+
+# What is known of a hit between the steps of a decision.
+cdef struct sighting:
+    counter_shard *shard
+    counter_slot *slot    # NULL: the key has none
+    uint32_t home         # first slot of its home group
+    bint paired           # pair is the counter, brought to now; else the view is that of window_peek
+    window_pair pair
 
 
 # The sizes of one shard; every shard is laid out for the largest share of keys.
@@ -133,75 +153,115 @@ cdef inline counter_shard *shard_of(const counter_table *table, const key_digest
     return &table.shards[shard_number(table, digest)]
 
 
-cdef inline int lock_shards(counter_table *table, const table_hit *hits, int count, uint32_t *order) noexcept nogil:
-    """Locks every shard that the hits touch, in ascending order so that two checks never wait for each other. Returns how many."""
-    cdef int locked = 0, i, k, at
-    cdef uint32_t number
+cdef inline int find_places(counter_table *table, const table_hit *hits, int count, sighting *seen, uint32_t *order) noexcept nogil:
+    """Starts the misses of all hits before any is waited for, and puts their shards in ascending order. Returns how many those are."""
+    cdef counter_shard *shard
+    cdef uint32_t number, home
+    cdef int shards = 0, i, k, at
     for i in range(count):
         number = shard_number(table, &hits[i].digest)
-        at = locked
+        shard = &table.shards[number]
+        home = digest_home(shard, &hits[i].digest) * RL_GROUP   # nothing that is read here ever changes
+        prefetch(shard.tags + home)
+        prefetch(&shard.slots[home + digest_place(&hits[i].digest)])
+        seen[i].shard = shard
+        seen[i].home = home
+        at = shards
         while at > 0 and order[at - 1] > number:
             at -= 1
         if at > 0 and order[at - 1] == number:
             continue
-        for k in range(locked, at, -1):
+        for k in range(shards, at, -1):
             order[k] = order[k - 1]
         order[at] = number
-        locked += 1
-    for i in range(locked):
-        spin_lock(&table.shards[order[i]].lock)
-    return locked
+        shards += 1
+    return shards
 
 
-cdef inline void unlock_shards(counter_table *table, const uint32_t *order, int locked) noexcept nogil:
+cdef inline void lock_shards(counter_table *table, const uint32_t *order, int count) noexcept nogil:
+    """In ascending order, so that two checks never wait for each other."""
     cdef int i
-    for i in range(locked):
+    for i in range(count):
+        spin_lock(&table.shards[order[i]].lock)
+
+
+cdef inline void unlock_shards(counter_table *table, const uint32_t *order, int count) noexcept nogil:
+    cdef int i
+    for i in range(count):
         spin_unlock(&table.shards[order[i]].lock)
 
 
-cdef inline uint32_t with_pending(const table_hit *hits, int at) noexcept nogil:
+cdef inline void find_candidates(const table_hit *hits, int count, sighting *seen) noexcept nogil:
+    """The slots that the tags name first. They are often not where the key likes to be, so their misses start here, all at once."""
+    cdef counter_shard *shard
+    cdef uint32_t mask
+    cdef int i
+    for i in range(count):
+        shard = seen[i].shard
+        mask = group_match(shard.tags + seen[i].home, digest_tag(&hits[i].digest))
+        seen[i].slot = NULL
+        if mask:
+            seen[i].slot = &shard.slots[seen[i].home + mask_first(mask)]
+            prefetch(seen[i].slot)
+
+
+cdef inline bint same_key(const key_digest *a, const key_digest *b) noexcept nogil:
+    return a.lo == b.lo and a.hi == b.hi
+
+
+cdef bint any_repeated(const table_hit *hits, int count) noexcept nogil:
+    cdef int i, k
+    for i in range(count):
+        for k in range(i):
+            if same_key(&hits[i].digest, &hits[k].digest):
+                return True
+    return False
+
+
+cdef uint32_t with_pending(const table_hit *hits, int at) noexcept nogil:
     """The cost of a hit and of those before it that fit and share its counter, saturated."""
     cdef uint64_t cost = hits[at].cost
     cdef int i
     for i in range(at):
-        if hits[i].digest.lo == hits[at].digest.lo and hits[i].digest.hi == hits[at].digest.hi and not hits[i].view.over:
+        if same_key(&hits[i].digest, &hits[at].digest) and not hits[i].view.over:
             cost += hits[i].cost
     return <uint32_t>cost if cost < UINT32_MAX else UINT32_MAX
 
 
-cdef inline void look(const counter_shard *shard, const counter_slot *slot, table_hit *hit, int64_t now_ms, uint32_t cost) noexcept nogil:
+cdef void look_slowly(const sighting *at, table_hit *hit, int64_t now_ms, uint32_t cost) noexcept nogil:
+    """The view of a counter of any kind, or of a key that has none."""
     cdef window_state fresh
-    if slot != NULL:
-        window_peek(hit.rule, &slot.state, now_ms, cost, &hit.view)
-        return
-    window_init(hit.rule, &fresh, now_ms, sketch_estimate(&shard.sketch, &hit.digest, now_ms))
-    window_peek(hit.rule, &fresh, now_ms, cost, &hit.view)
+    if at.slot != NULL:
+        window_peek(hit.rule, &at.slot.state, now_ms, cost, &hit.view)
+    else:
+        window_init(hit.rule, &fresh, now_ms, sketch_estimate(&at.shard.sketch, &hit.digest, now_ms))
+        window_peek(hit.rule, &fresh, now_ms, cost, &hit.view)
+    if hit.view.over:
+        hit.view.remaining = 0
 
 
-cdef inline void fetch_slots(const counter_table *table, const table_hit *hits, int count) noexcept nogil:
-    """Starts the misses of all hits before any is waited for."""
-    cdef const counter_shard *shard
-    cdef uint32_t first, mask
-    cdef int i
-    for i in range(count):
-        shard = shard_of(table, &hits[i].digest)
-        first = digest_home(shard, &hits[i].digest) * RL_GROUP
-        mask = group_match(shard.tags + first, digest_tag(&hits[i].digest))
-        if mask:
-            prefetch(&shard.slots[first + mask_first(mask)])
+cdef inline bint look_at_pair(sighting *at, table_hit *hit, pair_place *place, int64_t now_ms) noexcept nogil:
+    """Only whether it is over: what else there is to see is worked out when it is known whether the hit is charged."""
+    if at.slot == NULL or not pair_fits(hit.rule):
+        return False
+    pair_find_place(place, hit.rule.window_ms, now_ms)
+    if not pair_read(hit.rule, &at.slot.state, place, &at.pair):
+        return False
+    hit.view.over = pair_used(&at.pair) + hit.cost > hit.rule.limit
+    return True
 
 
-cdef inline int look_all(const counter_table *table, table_hit *hits, int count, counter_slot **slots, int64_t now_ms) noexcept nogil:
-    cdef const counter_shard *shard
+cdef inline int look_all(table_hit *hits, int count, sighting *seen, bint repeated, int64_t now_ms) noexcept nogil:
+    cdef pair_place place
     cdef int i, first = -1
+    place.window_ms = 0
     for i in range(count):
-        shard = shard_of(table, &hits[i].digest)
-        slots[i] = shard_find(shard, &hits[i].digest)
-        look(shard, slots[i], &hits[i], now_ms, with_pending(hits, i))
-        if not hits[i].view.over:
-            continue
-        hits[i].view.remaining = 0
-        if first < 0 and not hits[i].shadow:
+        if seen[i].slot == NULL or not same_key(&seen[i].slot.digest, &hits[i].digest):
+            seen[i].slot = shard_find(seen[i].shard, &hits[i].digest)
+        seen[i].paired = not repeated and look_at_pair(&seen[i], &hits[i], &place, now_ms)
+        if not seen[i].paired:
+            look_slowly(&seen[i], &hits[i], now_ms, with_pending(hits, i) if repeated else hits[i].cost)
+        if hits[i].view.over and first < 0 and not hits[i].shadow:
             first = i
     return first
 
@@ -244,51 +304,74 @@ cdef void take_new(counter_shard *shard, table_hit *hit, int64_t now_ms) noexcep
     slot.last_s = to_seconds(now_ms)
 
 
-cdef inline void charge_all(counter_table *table, table_hit *hits, int count, counter_slot **slots, bint charge, int64_t now_ms) noexcept nogil:
+cdef inline void view_pair(const sighting *at, table_hit *hit) noexcept nogil:
+    pair_view(hit.rule, &at.pair, hit.view.over, hit.cost, &hit.view)
+    if hit.view.over:
+        hit.view.remaining = 0
+
+
+cdef inline void settle_pair(sighting *at, table_hit *hit, bint charge) noexcept nogil:
+    if charge:
+        pair_add(&at.pair, hit.cost)
+    pair_write(&at.pair, &at.slot.state)
+    view_pair(at, hit)
+    if charge:
+        at.slot.meta = slot_meta(hit)
+
+
+cdef inline void settle_slowly(counter_slot *slot, table_hit *hit, bint charge, int64_t now_ms) noexcept nogil:
+    if charge:
+        take(slot, hit, now_ms)
+    else:
+        window_charge(hit.rule, &slot.state, now_ms, 0)   # follows a clock that stepped far back
+
+
+cdef inline void settle_all(table_hit *hits, int count, sighting *seen, bint charge, int64_t now_ms) noexcept nogil:
     cdef uint32_t now_s = to_seconds(now_ms)
     cdef bint grown = False
     cdef int i
     for i in range(count):
-        if slots[i] != NULL:
-            if charge and not hits[i].view.over:
-                take(slots[i], &hits[i], now_ms)
-            else:
-                window_charge(hits[i].rule, &slots[i].state, now_ms, 0)   # follows a clock that stepped far back
-            slots[i].last_s = now_s     # a key that is denied, or only watched, is in use too
-        else:
+        if seen[i].slot == NULL:
             grown = True
+            continue
+        if seen[i].paired:
+            settle_pair(&seen[i], &hits[i], charge and not hits[i].view.over)
+        else:
+            settle_slowly(seen[i].slot, &hits[i], charge and not hits[i].view.over, now_ms)
+        seen[i].slot.last_s = now_s     # a key that is denied, or only watched, is in use too
     if not (charge and grown):
         return
     for i in range(count):              # inserting moves slots: only now
-        if slots[i] == NULL and not hits[i].view.over:
-            take_new(shard_of(table, &hits[i].digest), &hits[i], now_ms)
+        if seen[i].slot == NULL and not hits[i].view.over:
+            take_new(seen[i].shard, &hits[i], now_ms)
+
+
+cdef inline void view_all(table_hit *hits, int count, const sighting *seen) noexcept nogil:
+    cdef int i
+    for i in range(count):
+        if seen[i].paired:
+            view_pair(&seen[i], &hits[i])
 
 
 cdef int table_decide(counter_table *table, table_hit *hits, int count, bint all_or_none, bint dry, int64_t now_ms) noexcept nogil:
     cdef uint32_t order[TABLE_MAX_HITS]
-    cdef counter_slot *slots[TABLE_MAX_HITS]
-    cdef int locked, first
+    cdef sighting seen[TABLE_MAX_HITS]
+    cdef int shards, first
+    cdef bint repeated
     if count > TABLE_MAX_HITS:
         count = TABLE_MAX_HITS
-    locked = lock_shards(table, hits, count, order)
-    fetch_slots(table, hits, count)
-    first = look_all(table, hits, count, slots, now_ms)
-    if not dry:
-        charge_all(table, hits, count, slots, not all_or_none or first < 0, now_ms)
-    unlock_shards(table, order, locked)
+    now_ms = window_clock(now_ms)
+    shards = find_places(table, hits, count, seen, order)
+    repeated = shards < count and any_repeated(hits, count)   # equal keys share their shard
+    lock_shards(table, order, shards)
+    find_candidates(hits, count, seen)
+    first = look_all(hits, count, seen, repeated, now_ms)
+    if dry:
+        view_all(hits, count, seen)
+    else:
+        settle_all(hits, count, seen, not all_or_none or first < 0, now_ms)
+    unlock_shards(table, order, shards)
     return first
-
-
-cdef void table_prefetch(counter_table *table, const table_hit *hits, int count) noexcept nogil:
-    cdef const counter_shard *shard
-    cdef uint32_t first
-    cdef int i
-    for i in range(count):
-        shard = shard_of(table, &hits[i].digest)
-        first = digest_home(shard, &hits[i].digest) * RL_GROUP
-        prefetch(shard)
-        prefetch(shard.tags + first)
-        prefetch(&shard.slots[first + digest_place(&hits[i].digest)])
 
 
 cdef int table_lookup(counter_table *table, const key_digest *digest, const window_rule *rule, int64_t now_ms, window_view *out) noexcept nogil:

@@ -34,6 +34,11 @@ cdef struct window_view:
     uint8_t over          # cost does not fit
 
 
+# The time that counts as now. A million years at most: ticks and ends of windows stay far inside 64 bits.
+cdef inline int64_t window_clock(int64_t now_ms) noexcept nogil:
+    cdef int64_t latest = <int64_t>1 << 55
+    return 0 if now_ms < 0 else latest if now_ms > latest else now_ms
+
 # What would a hit of cost (0 peeks) see? Reads only. remaining is before the hit.
 cdef void window_peek(const window_rule *rule, const window_state *state, int64_t now_ms, uint32_t cost, window_view *out) noexcept nogil
 

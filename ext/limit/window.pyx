@@ -37,11 +37,6 @@ cdef inline uint32_t add_saturated(uint32_t a, uint64_t b) noexcept nogil:
     return UINT32_MAX if b > UINT32_MAX - a else a + <uint32_t>b
 
 
-cdef inline int64_t sane(int64_t now_ms) noexcept nogil:
-    cdef int64_t latest = <int64_t>1 << 55   # a million years: ticks and ends of windows stay far inside 64 bits
-    return 0 if now_ms < 0 else latest if now_ms > latest else now_ms
-
-
 cdef inline uint32_t to_reset(uint64_t until_ms, int64_t now_ms) noexcept nogil:
     cdef uint64_t now = <uint64_t>now_ms
     return 0 if until_ms <= now else UINT32_MAX if until_ms - now > UINT32_MAX else <uint32_t>(until_ms - now)
@@ -198,7 +193,7 @@ cdef inline void backlog_write(const window_rule *rule, const backlog *at, windo
 cdef void window_peek(const window_rule *rule, const window_state *state, int64_t now_ms, uint32_t cost, window_view *out) noexcept nogil:
     cdef ring at
     cdef backlog behind
-    now_ms = sane(now_ms)
+    now_ms = window_clock(now_ms)
     if rule.algorithm == WINDOW_BUCKET:
         backlog_read(rule, state, now_ms, drain_rate(rule.limit), &behind)
         backlog_view(rule, &behind, now_ms, cost, out)
@@ -215,7 +210,7 @@ cdef void window_charge(const window_rule *rule, window_state *state, int64_t no
 cdef void window_take(const window_rule *rule, window_state *state, int64_t now_ms, uint32_t cost, window_view *out) noexcept nogil:
     cdef ring at
     cdef backlog behind
-    now_ms = sane(now_ms)
+    now_ms = window_clock(now_ms)
     if rule.algorithm == WINDOW_BUCKET:
         backlog_read(rule, state, now_ms, drain_rate(rule.limit), &behind)
         backlog_add(rule, &behind, cost)
@@ -230,7 +225,7 @@ cdef void window_take(const window_rule *rule, window_state *state, int64_t now_
 
 cdef void window_init(const window_rule *rule, window_state *state, int64_t now_ms, uint64_t used) noexcept nogil:
     cdef backlog behind
-    now_ms = sane(now_ms)
+    now_ms = window_clock(now_ms)
     memset(state, 0, sizeof(window_state))
     if rule.algorithm == WINDOW_BUCKET:
         behind.amount = 0
@@ -255,7 +250,7 @@ cdef void window_clear(const window_rule *rule, window_state *state) noexcept no
 cdef int64_t window_expires(const window_rule *rule, const window_state *state, int64_t now_ms) noexcept nogil:
     cdef ring at
     cdef backlog behind
-    now_ms = sane(now_ms)
+    now_ms = window_clock(now_ms)
     if rule.algorithm == WINDOW_BUCKET:
         backlog_read(rule, state, now_ms, drain_rate(state.words[4]), &behind)
         return behind.since + <int64_t>ceil_div(behind.amount, drain_rate(state.words[4])) if behind.amount else 0
@@ -266,7 +261,7 @@ cdef int64_t window_expires(const window_rule *rule, const window_state *state, 
 cdef uint64_t window_used(const window_rule *rule, const window_state *state, int64_t now_ms) noexcept nogil:
     cdef ring at
     cdef backlog behind
-    now_ms = sane(now_ms)
+    now_ms = window_clock(now_ms)
     if rule.algorithm == WINDOW_BUCKET:
         backlog_read(rule, state, now_ms, drain_rate(state.words[4]), &behind)
         return ceil_div(behind.amount, rule.window_ms)
