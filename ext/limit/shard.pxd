@@ -30,7 +30,8 @@ cdef enum:
     SLOT_METRIC_BITS = 27             # the limit's metric slot; what is above them fits in no policy
     SLOT_METRIC = (1 << 27) - 1
     SLOT_NEAR = 1 << 27               # used at least 80 % of its limit when it was last charged: not to be dropped
-    SLOT_KIND_SHIFT = 28              # algorithm and buckets, see slot_kind
+    SLOT_KIND_SHIFT = 28              # algorithm and buckets, see slot_kind; they never change
+    SLOT_KIND = 15 << 28
     KIND_FIXED = 0                    # sliding windows are their number of buckets, 1..8
     KIND_BUCKET = 9
 

@@ -12,8 +12,10 @@ namespace rl {
 struct SipState {
   uint64_t v0, v1, v2, v3;
 
-  inline void rounds(int count) {
-    for (int i = 0; i < count; ++i) {
+  template <int Count>
+  inline void rounds() {
+#pragma GCC unroll 4
+    for (int i = 0; i < Count; ++i) {
       v0 += v1;
       v1 = std::rotl(v1, 13) ^ v0;
       v0 = std::rotl(v0, 32);
@@ -35,17 +37,13 @@ inline uint64_t load_le64(const unsigned char *data) {
   return word;
 }
 
-// The last size % 8 bytes, little-endian, without reading past the end.
+// The last size % 8 bytes of all size, little-endian, without reading past the end (or before the start).
 inline uint64_t load_tail(const unsigned char *data, size_t size) {
+  const size_t rest = size & 7;
+  if (rest == 0) return 0;
+  if (size >= 8) return load_le64(data + size - 8) >> (64 - 8 * rest);
   uint64_t word = 0;
-  if (size & 4) {
-    uint32_t part;
-    std::memcpy(&part, data, sizeof part);
-    if constexpr (std::endian::native == std::endian::big) part = __builtin_bswap32(part);
-    word = part;
-    data += 4;
-  }
-  for (size_t at = size & 4; at < size; ++at) word |= uint64_t{*data++} << (8 * at);
+  for (size_t at = 0; at < rest; ++at) word |= uint64_t{data[at]} << (8 * at);
   return word;
 }
 
@@ -56,17 +54,17 @@ inline void siphash128(uint64_t k0, uint64_t k1, const void *input, size_t size,
                  0x7465646279746573 ^ k1};
   const auto absorb = [&state](uint64_t word) {
     state.v3 ^= word;
-    state.rounds(Compress);
+    state.rounds<Compress>();
     state.v0 ^= word;
   };
   const unsigned char *end = data + (size & ~size_t{7});
-  for (; data != end; data += 8) absorb(load_le64(data));
-  absorb((uint64_t{size} << 56) | load_tail(data, size & 7));
+  for (const unsigned char *at = data; at != end; at += 8) absorb(load_le64(at));
+  absorb((uint64_t{size} << 56) | load_tail(data, size));
   state.v2 ^= 0xee;
-  state.rounds(Finish);
+  state.rounds<Finish>();
   *lo = state.v0 ^ state.v1 ^ state.v2 ^ state.v3;
   state.v1 ^= 0xdd;
-  state.rounds(Finish);
+  state.rounds<Finish>();
   *hi = state.v0 ^ state.v1 ^ state.v2 ^ state.v3;
 }
 

@@ -15,6 +15,7 @@ from ratelimitd._ext.limit.pair cimport (
 )
 from ratelimitd._ext.limit.shard cimport (
     RL_GROUP,
+    SLOT_KIND,
     SLOT_METRIC,
     SLOT_NEAR,
     counter_shard,
@@ -145,50 +146,49 @@ cdef void table_free(counter_table *table) noexcept nogil:
         memory_release(table, table.bytes)
 
 
-cdef inline uint32_t shard_number(const counter_table *table, const key_digest *digest) noexcept nogil:
-    return <uint32_t>(digest.lo >> 1 >> (63 - table.shard_bits))
-
-
 cdef inline counter_shard *shard_of(const counter_table *table, const key_digest *digest) noexcept nogil:
-    return &table.shards[shard_number(table, digest)]
+    return &table.shards[digest.lo >> 1 >> (63 - table.shard_bits)]
 
 
-cdef inline int find_places(counter_table *table, const table_hit *hits, int count, sighting *seen, uint32_t *order) noexcept nogil:
+cdef inline int find_places(counter_table *table, const table_hit *hits, int count, sighting *seen, counter_shard **order) noexcept nogil:
     """Starts the misses of all hits before any is waited for, and puts their shards in ascending order. Returns how many those are."""
     cdef counter_shard *shard
-    cdef uint32_t number, home
-    cdef int shards = 0, i, k, at
+    cdef uint32_t home
+    cdef int shards = 0, i, at
     for i in range(count):
-        number = shard_number(table, &hits[i].digest)
-        shard = &table.shards[number]
+        shard = shard_of(table, &hits[i].digest)
         home = digest_home(shard, &hits[i].digest) * RL_GROUP   # nothing that is read here ever changes
         prefetch(shard.tags + home)
         prefetch(&shard.slots[home + digest_place(&hits[i].digest)])
         seen[i].shard = shard
         seen[i].home = home
         at = shards
-        while at > 0 and order[at - 1] > number:
+        while at > 0 and order[at - 1] > shard:
             at -= 1
-        if at > 0 and order[at - 1] == number:
-            continue
-        for k in range(shards, at, -1):
-            order[k] = order[k - 1]
-        order[at] = number
-        shards += 1
+        if at == 0 or order[at - 1] != shard:
+            put_shard(order, shards, at, shard)
+            shards += 1
     return shards
 
 
-cdef inline void lock_shards(counter_table *table, const uint32_t *order, int count) noexcept nogil:
+cdef inline void put_shard(counter_shard **order, int count, int at, counter_shard *shard) noexcept nogil:
+    while count > at:
+        order[count] = order[count - 1]
+        count -= 1
+    order[at] = shard
+
+
+cdef inline void lock_shards(counter_shard **order, int count) noexcept nogil:
     """In ascending order, so that two checks never wait for each other."""
     cdef int i
     for i in range(count):
-        spin_lock(&table.shards[order[i]].lock)
+        spin_lock(&order[i].lock)
 
 
-cdef inline void unlock_shards(counter_table *table, const uint32_t *order, int count) noexcept nogil:
+cdef inline void unlock_shards(counter_shard **order, int count) noexcept nogil:
     cdef int i
     for i in range(count):
-        spin_unlock(&table.shards[order[i]].lock)
+        spin_unlock(&order[i].lock)
 
 
 cdef inline void find_candidates(const table_hit *hits, int count, sighting *seen) noexcept nogil:
@@ -266,15 +266,18 @@ cdef inline int look_all(table_hit *hits, int count, sighting *seen, bint repeat
     return first
 
 
-cdef inline uint32_t slot_meta(const table_hit *hit) noexcept nogil:
-    cdef uint32_t near = SLOT_NEAR if hit.view.used * 5 >= <uint64_t>hit.rule.limit * 4 else 0
-    return slot_kind(hit.rule) | near | (hit.slot if hit.slot < SLOT_METRIC else SLOT_METRIC)
+cdef inline void mark(counter_slot *slot, const table_hit *hit) noexcept nogil:
+    """What /top and the eviction want to know of a counter that was just charged."""
+    cdef uint32_t metric = hit.slot if hit.slot < SLOT_METRIC else SLOT_METRIC
+    if hit.view.used * 5 >= <uint64_t>hit.rule.limit * 4:
+        metric |= SLOT_NEAR
+    slot.meta = (slot.meta & SLOT_KIND) | metric
 
 
 cdef inline void take(counter_slot *slot, table_hit *hit, int64_t now_ms) noexcept nogil:
     window_take(hit.rule, &slot.state, now_ms, hit.cost, &hit.view)
     hit.view.over = 0
-    slot.meta = slot_meta(hit)
+    mark(slot, hit)
 
 
 cdef inline uint32_t to_seconds(int64_t now_ms) noexcept nogil:
@@ -299,6 +302,7 @@ cdef void take_new(counter_shard *shard, table_hit *hit, int64_t now_ms) noexcep
             return
         slot = shard_insert(shard, &hit.digest, hit.rule)
         window_init(hit.rule, &slot.state, now_ms, used)
+        slot.meta = slot_kind(hit.rule)
         shard.inserted += 1
     take(slot, hit, now_ms)
     slot.last_s = to_seconds(now_ms)
@@ -316,7 +320,7 @@ cdef inline void settle_pair(sighting *at, table_hit *hit, bint charge) noexcept
     pair_write(&at.pair, &at.slot.state)
     view_pair(at, hit)
     if charge:
-        at.slot.meta = slot_meta(hit)
+        mark(at.slot, hit)
 
 
 cdef inline void settle_slowly(counter_slot *slot, table_hit *hit, bint charge, int64_t now_ms) noexcept nogil:
@@ -354,7 +358,7 @@ cdef inline void view_all(table_hit *hits, int count, const sighting *seen) noex
 
 
 cdef int table_decide(counter_table *table, table_hit *hits, int count, bint all_or_none, bint dry, int64_t now_ms) noexcept nogil:
-    cdef uint32_t order[TABLE_MAX_HITS]
+    cdef counter_shard *order[TABLE_MAX_HITS]
     cdef sighting seen[TABLE_MAX_HITS]
     cdef int shards, first
     cdef bint repeated
@@ -363,14 +367,14 @@ cdef int table_decide(counter_table *table, table_hit *hits, int count, bint all
     now_ms = window_clock(now_ms)
     shards = find_places(table, hits, count, seen, order)
     repeated = shards < count and any_repeated(hits, count)   # equal keys share their shard
-    lock_shards(table, order, shards)
+    lock_shards(order, shards)
     find_candidates(hits, count, seen)
     first = look_all(hits, count, seen, repeated, now_ms)
     if dry:
         view_all(hits, count, seen)
     else:
         settle_all(hits, count, seen, not all_or_none or first < 0, now_ms)
-    unlock_shards(table, order, shards)
+    unlock_shards(order, shards)
     return first
 
 
