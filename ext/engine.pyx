@@ -312,9 +312,12 @@ cdef class Engine:
             "unlimited": bool(found.rate.unlimited),
         }
 
-    def reset(self, domain, limit, key):
+    def reset(self, domain, limit, key, *, now_ns=None):
         cdef _Key found = self._key(domain, limit, key)
-        return found is not None and bool(table_reset(self.shared.table, &found.digest))
+        cdef int64_t now = time.time_ns() if now_ns is None else now_ns
+        if found is None:
+            return False
+        return bool(table_reset(self.shared.table, &found.digest, &found.rate.rule, found.slot, now // 1000000))
 
     cdef _Key _key(self, object domain, object limit, object key):
         """None when there is no such limit; EngineError when the key has the wrong number of parts."""
@@ -517,9 +520,10 @@ cdef class Engine:
 
 
 cdef class _Key:
-    """A limit's counter: its digest and the rate that applies."""
+    """A limit's counter: its digest, where the limit is counted and the rate that applies."""
 
     cdef key_digest digest
+    cdef uint32_t slot
     cdef const snapshot_rate *rate
     cdef Snapshot owner
 
@@ -539,6 +543,7 @@ cdef class _Key:
         text.size = <uint32_t>len(joined)
         if rl_address_parse(text, &client):
             known = &client
+        self.slot = limit.slot
         check_digest(&shared.secret, limit, views, &self.digest)
         self.rate = check_rate(limit, text, known)
 

@@ -97,6 +97,7 @@ class Engine:
         None when there is no such limit or nothing was counted. EngineError when the key has another number of parts.
         """
 
-    def reset(self, domain: str, limit: str, key: Sequence[str]) -> bool: ...
+    def reset(self, domain: str, limit: str, key: Sequence[str], *, now_ns: int | None = None) -> bool:
+        """Forgets a key's hits, also when it was evicted and only an estimate is left. False when there was nothing."""
     def dump(self) -> str:
         """The snapshot in a form a person can read."""

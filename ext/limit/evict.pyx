@@ -3,6 +3,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from ratelimitd._ext.limit.shard cimport (
     RL_GROUP,
     SLOT_NEAR,
+    SLOT_RESET,
     TAG_EMPTY,
     counter_slot,
     digest_home,
@@ -10,7 +11,7 @@ from ratelimitd._ext.limit.shard cimport (
     shard_erase,
     slot_rule,
 )
-from ratelimitd._ext.limit.sketch cimport sketch_fold
+from ratelimitd._ext.limit.sketch cimport sketch_estimate, sketch_fold
 from ratelimitd._ext.limit.window cimport window_expires, window_rule, window_used
 
 
@@ -28,8 +29,15 @@ cdef struct victim:
     uint64_t used
 
 
+cdef inline bint stands_before_sketch(const counter_shard *shard, const counter_slot *slot, int64_t now_ms) noexcept nogil:
+    """Was it reset by someone, and would the hits of before come back without it?"""
+    return slot.meta & SLOT_RESET and sketch_estimate(&shard.sketch, &slot.digest, now_ms) > 0
+
+
 cdef inline bint drop_expired(counter_shard *shard, uint32_t at, int64_t now_ms) noexcept nogil:
     cdef window_rule rule
+    if stands_before_sketch(shard, &shard.slots[at], now_ms):
+        return False
     slot_rule(shard, at, &rule)
     if window_expires(&rule, &shard.slots[at].state, now_ms) > now_ms:
         return False
@@ -46,12 +54,16 @@ cdef inline void sweep(counter_shard *shard, int64_t now_ms) noexcept nogil:
         shard.hand = shard.hand + 1 if shard.hand + 1 < shard.groups * RL_GROUP else 0
 
 
-cdef inline void compare(const counter_shard *shard, uint32_t at, int64_t now_ms, victim *best) noexcept nogil:
+cdef inline bint is_kept(const counter_shard *shard, const counter_slot *slot, int64_t now_ms) noexcept nogil:
+    return slot.meta & SLOT_NEAR or stands_before_sketch(shard, slot, now_ms)
+
+
+cdef inline void compare(const counter_shard *shard, uint32_t at, int64_t now_ms, bint force, victim *best) noexcept nogil:
     """Least recently used; of the same second, the least used."""
     cdef const counter_slot *slot = &shard.slots[at]
     cdef window_rule rule
     cdef uint64_t used
-    if slot.meta & SLOT_NEAR or (best.found and slot.last_s > best.last_s):
+    if (best.found and slot.last_s > best.last_s) or (not force and is_kept(shard, slot, now_ms)):
         return
     slot_rule(shard, at, &rule)
     used = window_used(&rule, &slot.state, now_ms)
@@ -72,21 +84,19 @@ cdef inline void drop_live(counter_shard *shard, const victim *chosen, int64_t n
     shard.evicted += 1
 
 
-cdef bint shard_make_room(counter_shard *shard, const key_digest *digest, int64_t now_ms) noexcept nogil:
+cdef bint drop_one(counter_shard *shard, const key_digest *digest, int64_t now_ms, bint force) noexcept nogil:
+    """An expired counter near the key's home, else the best of the live ones."""
     cdef uint32_t group = digest_home(shard, digest), groups, at, seen = 0
     cdef uint32_t most = GROUPS if GROUPS < shard.groups else shard.groups
     cdef victim best
     best.found = False
-    sweep(shard, now_ms)
-    if shard.keys < shard.max_keys:
-        return True
     for groups in range(most):
         for at in range(group * RL_GROUP, (group + 1) * RL_GROUP):
             if shard.tags[at] == TAG_EMPTY:
                 continue
             if drop_expired(shard, at, now_ms):
                 return True
-            compare(shard, at, now_ms, &best)
+            compare(shard, at, now_ms, force, &best)
             seen += 1
         if seen >= CANDIDATES:
             break
@@ -95,3 +105,12 @@ cdef bint shard_make_room(counter_shard *shard, const key_digest *digest, int64_
         return False
     drop_live(shard, &best, now_ms)
     return True
+
+
+cdef bint shard_make_room(counter_shard *shard, const key_digest *digest, int64_t now_ms) noexcept nogil:
+    sweep(shard, now_ms)
+    return shard.keys < shard.max_keys or drop_one(shard, digest, now_ms, False)
+
+
+cdef bint shard_force_room(counter_shard *shard, const key_digest *digest, int64_t now_ms) noexcept nogil:
+    return shard.keys < shard.max_keys or drop_one(shard, digest, now_ms, True)

@@ -19,7 +19,7 @@ cdef struct window_pair:
     uint32_t offset
     uint32_t current
     uint32_t previous     # 0 in a fixed window
-    uint64_t overlap      # what of previous is still in the window, rounded up
+    uint64_t used         # current and what of previous is still in the window, rounded up
 
 
 cdef inline bint pair_fits(const window_rule *rule) noexcept nogil:
@@ -48,23 +48,23 @@ cdef inline bint pair_read(const window_rule *rule, const window_state *state, c
     out.number = place.number
     out.offset = place.offset
     out.current = out.previous = 0
-    out.overlap = 0
     if ahead == 0:
         out.current = state.words[1]
         out.previous = state.words[2]
     elif ahead == 1 and rule.algorithm == WINDOW_SLIDING:
         out.previous = state.words[1]
+    out.used = out.current
     if out.previous:
-        out.overlap = divide(<uint64_t>out.previous * (rule.window_ms - out.offset) + rule.window_ms - 1, rule.window_ms)
+        out.used += divide(<uint64_t>out.previous * (rule.window_ms - out.offset) + rule.window_ms - 1, rule.window_ms)
     return ahead <= UINT32_MAX // 2
 
 
-cdef inline uint64_t pair_used(const window_pair *at) noexcept nogil:
-    return at.current + at.overlap
-
-
 cdef inline void pair_add(window_pair *at, uint32_t cost) noexcept nogil:
-    at.current = at.current + cost if cost <= UINT32_MAX - at.current else UINT32_MAX
+    cdef uint32_t room = UINT32_MAX - at.current
+    if cost > room:
+        cost = room
+    at.current += cost
+    at.used += cost
 
 
 cdef inline void pair_write(const window_pair *at, window_state *state) noexcept nogil:
@@ -100,7 +100,7 @@ cdef inline uint32_t pair_fits_after(const window_rule *rule, const window_pair 
 
 # over: `cost` does not fit; else cost is not read.
 cdef inline void pair_view(const window_rule *rule, const window_pair *at, bint over, uint32_t cost, window_view *out) noexcept nogil:
-    out.used = pair_used(at)
-    out.remaining = rule.limit - out.used if rule.limit > out.used else 0
+    out.used = at.used
+    out.remaining = rule.limit - at.used if rule.limit > at.used else 0
     out.reset_after_ms = pair_fits_after(rule, at, cost) if over else pair_empty_after(rule, at)
     out.over = over

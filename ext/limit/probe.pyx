@@ -73,8 +73,8 @@ cdef class Window:
         self.rule = as_rule(rule)
         window_init(&self.rule, &self.state, now_ms, used)
 
-    def set_limit(self, uint32_t limit):
-        self.rule.limit = limit
+    def set_rate(self, uint32_t limit, uint32_t window_ms):
+        self.rule.limit, self.rule.window_ms = limit, window_ms
 
     def peek(self, int64_t now_ms, uint32_t cost=0):
         cdef window_view view
@@ -154,9 +154,10 @@ cdef class Table:
         cdef window_view view
         return as_tuple(view) if table_lookup(self.table, &key, &plain, now_ms, &view) else None
 
-    def reset(self, digest):
+    def reset(self, digest, rule, int64_t now_ms):
         cdef key_digest key = as_digest(digest)
-        return bool(table_reset(self.table, &key))
+        cdef window_rule plain = as_rule(rule)
+        return bool(table_reset(self.table, &key, &plain, 0, now_ms))
 
     def stats(self):
         cdef table_stats out

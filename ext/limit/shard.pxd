@@ -27,8 +27,8 @@ cdef extern from "limit/spin.h" nogil:
 
 cdef enum:
     TAG_EMPTY = 0
-    SLOT_METRIC_BITS = 27             # the limit's metric slot; what is above them fits in no policy
-    SLOT_METRIC = (1 << 27) - 1
+    SLOT_METRIC = (1 << 26) - 1       # the limit's metric slot; what is above fits in no policy
+    SLOT_RESET = 1 << 26              # reset while the sketch knew more of the key: not to be dropped as long as it does
     SLOT_NEAR = 1 << 27               # used at least 80 % of its limit when it was last charged: not to be dropped
     SLOT_KIND_SHIFT = 28              # algorithm and buckets, see slot_kind; they never change
     SLOT_KIND = 15 << 28

@@ -41,5 +41,8 @@ cdef int table_decide(counter_table *table, table_hit *hits, int count, bint all
 
 # Look without counting: 1 and *out, or 0 when the key is unknown.
 cdef int table_lookup(counter_table *table, const key_digest *digest, const window_rule *rule, int64_t now_ms, window_view *out) noexcept nogil
-cdef int table_reset(counter_table *table, const key_digest *digest) noexcept nogil
+
+# Forgets a key's hits, also those that only the sketch knows: 1, or 0 when the key is unknown. rule, slot: as in a hit of the key.
+cdef int table_reset(counter_table *table, const key_digest *digest, const window_rule *rule, uint32_t slot, int64_t now_ms) noexcept nogil
+
 cdef void table_get_stats(counter_table *table, table_stats *out) noexcept nogil

@@ -1,14 +1,13 @@
 from libc.stdint cimport UINT32_MAX
 from libc.string cimport memset
 
-from ratelimitd._ext.limit.evict cimport shard_make_room
+from ratelimitd._ext.limit.evict cimport shard_force_room, shard_make_room
 from ratelimitd._ext.limit.pair cimport (
     pair_add,
     pair_find_place,
     pair_fits,
     pair_place,
     pair_read,
-    pair_used,
     pair_view,
     pair_write,
     window_pair,
@@ -18,6 +17,7 @@ from ratelimitd._ext.limit.shard cimport (
     SLOT_KIND,
     SLOT_METRIC,
     SLOT_NEAR,
+    SLOT_RESET,
     counter_shard,
     counter_slot,
     digest_home,
@@ -247,7 +247,7 @@ cdef inline bint look_at_pair(sighting *at, table_hit *hit, pair_place *place, i
     pair_find_place(place, hit.rule.window_ms, now_ms)
     if not pair_read(hit.rule, &at.slot.state, place, &at.pair):
         return False
-    hit.view.over = pair_used(&at.pair) + hit.cost > hit.rule.limit
+    hit.view.over = at.pair.used + hit.cost > hit.rule.limit
     return True
 
 
@@ -268,10 +268,8 @@ cdef inline int look_all(table_hit *hits, int count, sighting *seen, bint repeat
 
 cdef inline void mark(counter_slot *slot, const table_hit *hit) noexcept nogil:
     """What /top and the eviction want to know of a counter that was just charged."""
-    cdef uint32_t metric = hit.slot if hit.slot < SLOT_METRIC else SLOT_METRIC
-    if hit.view.used * 5 >= <uint64_t>hit.rule.limit * 4:
-        metric |= SLOT_NEAR
-    slot.meta = (slot.meta & SLOT_KIND) | metric
+    cdef uint32_t near = SLOT_NEAR if hit.view.used * 5 >= <uint64_t>hit.rule.limit * 4 else 0
+    slot.meta = (slot.meta & (<uint32_t>SLOT_KIND | SLOT_RESET)) | near | (hit.slot & SLOT_METRIC)
 
 
 cdef inline void take(counter_slot *slot, table_hit *hit, int64_t now_ms) noexcept nogil:
@@ -389,27 +387,44 @@ cdef int table_lookup(counter_table *table, const key_digest *digest, const wind
     return slot != NULL
 
 
-cdef inline void reset_slot(counter_shard *shard, counter_slot *slot) noexcept nogil:
+cdef void reset_slot(counter_shard *shard, counter_slot *slot, bint sketched) noexcept nogil:
+    """While the sketch knows the key, an empty counter has to stand before it."""
     cdef uint32_t at = <uint32_t>(slot - shard.slots)
     cdef window_rule rule
-    # While the sketch may know the key, an empty counter has to stand before it.
-    if shard.sketch.expires_s:
-        slot_rule(shard, at, &rule)
-        window_clear(&rule, &slot.state)
-        slot.meta &= ~<uint32_t>SLOT_NEAR
-    else:
+    if not sketched:
         shard_erase(shard, at)
+        return
+    slot_rule(shard, at, &rule)
+    window_clear(&rule, &slot.state)
+    slot.meta = (slot.meta & ~<uint32_t>SLOT_NEAR) | SLOT_RESET
 
 
-cdef int table_reset(counter_table *table, const key_digest *digest) noexcept nogil:
-    cdef counter_shard *shard = shard_of(table, digest)
+cdef void insert_reset(counter_shard *shard, const key_digest *digest, const window_rule *rule, uint32_t metric, int64_t now_ms) noexcept nogil:
+    """Its cells are shared and may not be lowered: the key gets an empty counter, whoever has to go for it."""
     cdef counter_slot *slot
+    if not shard_make_room(shard, digest, now_ms) and not shard_force_room(shard, digest, now_ms):
+        return
+    slot = shard_insert(shard, digest, rule)
+    window_init(rule, &slot.state, now_ms, 0)
+    slot.meta = slot_kind(rule) | SLOT_RESET | (metric & SLOT_METRIC)
+    slot.last_s = to_seconds(now_ms)
+    shard.inserted += 1
+
+
+cdef int table_reset(counter_table *table, const key_digest *digest, const window_rule *rule, uint32_t slot, int64_t now_ms) noexcept nogil:
+    cdef counter_shard *shard = shard_of(table, digest)
+    cdef counter_slot *found
+    cdef bint sketched
+    now_ms = window_clock(now_ms)
     spin_lock(&shard.lock)
-    slot = shard_find(shard, digest)
-    if slot != NULL:
-        reset_slot(shard, slot)
+    found = shard_find(shard, digest)
+    sketched = sketch_estimate(&shard.sketch, digest, now_ms) > 0
+    if found != NULL:
+        reset_slot(shard, found, sketched)
+    elif sketched:
+        insert_reset(shard, digest, rule, slot, now_ms)
     spin_unlock(&shard.lock)
-    return slot != NULL
+    return found != NULL or sketched
 
 
 cdef void table_get_stats(counter_table *table, table_stats *out) noexcept nogil:

@@ -5,7 +5,8 @@
 # window, follows with the current count kept (as if all of it had just happened).
 #
 # Words of a state. Sliding: 0 the bucket's number (low 32 bits), 1..buckets+1 the counts, newest first; two-bucket leaves 3..9 free.
-# Fixed: 0 the window's number, 1 the count. Token bucket: 0-1 the backlog, 2-3 since when (ms), 4 the limit it was charged under.
+# Fixed: 0 the window's number, 1 the count. Token bucket: 0-1 the backlog, 2-3 since when (ms), 4 the limit and 5 the window_ms it was
+# charged under: a counter may meet another rate. It then keeps its hits, at most a full burst, so that it is free within a window.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
@@ -48,14 +49,14 @@ cdef void window_charge(const window_rule *rule, window_state *state, int64_t no
 # Charges cost, unconditionally, and views the counter after that (over: 0 when used <= limit).
 cdef void window_take(const window_rule *rule, window_state *state, int64_t now_ms, uint32_t cost, window_view *out) noexcept nogil
 
-# A fresh counter that already has `used` hits (an evicted key's estimate; 0 for a new key).
+# A fresh counter that already has `used` hits (an evicted key's estimate; 0 for a new key). A token bucket has no more than its burst.
 cdef void window_init(const window_rule *rule, window_state *state, int64_t now_ms, uint64_t used) noexcept nogil
 
 # Forgets the hits and keeps the place in time.
 cdef void window_clear(const window_rule *rule, window_state *state) noexcept nogil
 
 # When the counter no longer says anything (milliseconds since the epoch; 0: it is empty): it may then be dropped without a trace.
-# rule->limit is not read here: a counter outlives the rule that it was charged under.
+# rule->limit is not read here, nor a token bucket's window_ms: a counter outlives the rule that it was charged under.
 cdef int64_t window_expires(const window_rule *rule, const window_state *state, int64_t now_ms) noexcept nogil
 
 # Hits in the window now, rounded up, under the limit of the last charge: window_peek for who no longer has the rule's limit.

@@ -148,20 +148,41 @@ cdef inline uint32_t drain_rate(uint32_t limit) noexcept nogil:
     return limit if limit else 1
 
 
-cdef inline void backlog_read(const window_rule *rule, const window_state *state, int64_t now_ms, uint32_t rate,
-                              backlog *out) noexcept nogil:
+cdef inline void backlog_read(const window_state *state, int64_t now_ms, uint32_t window_ms, uint32_t rate, backlog *at) noexcept nogil:
+    """Brings at.amount to now_ms."""
     cdef int64_t since = <int64_t>word_pair(state, 2)
-    cdef uint64_t amount = word_pair(state, 0), passed
+    cdef uint64_t amount = at.amount, passed
     if now_ms < since:
-        out.amount = amount
-        out.since = since if since - now_ms <= rule.window_ms else now_ms
+        at.since = since if since - now_ms <= window_ms else now_ms
         return
     passed = <uint64_t>(now_ms - since)
     if passed <= UINT32_MAX:
-        out.amount = amount - passed * rate if passed * rate < amount else 0
+        at.amount = amount - passed * rate if passed * rate < amount else 0
     else:
-        out.amount = amount - passed * rate if passed <= amount // rate else 0
-    out.since = now_ms
+        at.amount = amount - passed * rate if passed <= amount // rate else 0
+    at.since = now_ms
+
+
+cdef void backlog_adopt(const window_rule *rule, const window_state *state, backlog *at) noexcept nogil:
+    """The hits of another rate in units of this one, rounded up; at most a full burst, which a window drains. A ban keeps them all."""
+    cdef uint32_t was_ms = state.words[5]
+    cdef uint64_t hits = at.amount // was_ms, full = <uint64_t>rule.limit * rule.window_ms
+    at.amount = hits * rule.window_ms + ceil_div((at.amount - hits * was_ms) * rule.window_ms, was_ms)
+    if rule.limit and at.amount > full:
+        at.amount = full
+
+
+cdef inline void backlog_now(const window_rule *rule, const window_state *state, int64_t now_ms, backlog *at) noexcept nogil:
+    at.amount = word_pair(state, 0)
+    if at.amount and (state.words[4] != rule.limit or state.words[5] != rule.window_ms):
+        backlog_adopt(rule, state, at)
+    backlog_read(state, now_ms, rule.window_ms, drain_rate(rule.limit), at)
+
+
+cdef inline void backlog_then(const window_state *state, int64_t now_ms, backlog *at) noexcept nogil:
+    """Under the rate of the last charge."""
+    at.amount = word_pair(state, 0)
+    backlog_read(state, now_ms, state.words[5], drain_rate(state.words[4]), at)
 
 
 cdef inline void backlog_add(const window_rule *rule, backlog *at, uint64_t hits) noexcept nogil:
@@ -188,6 +209,7 @@ cdef inline void backlog_write(const window_rule *rule, const backlog *at, windo
     set_word_pair(state, 0, at.amount)
     set_word_pair(state, 2, <uint64_t>at.since)
     state.words[4] = rule.limit
+    state.words[5] = rule.window_ms
 
 
 cdef void window_peek(const window_rule *rule, const window_state *state, int64_t now_ms, uint32_t cost, window_view *out) noexcept nogil:
@@ -195,7 +217,7 @@ cdef void window_peek(const window_rule *rule, const window_state *state, int64_
     cdef backlog behind
     now_ms = window_clock(now_ms)
     if rule.algorithm == WINDOW_BUCKET:
-        backlog_read(rule, state, now_ms, drain_rate(rule.limit), &behind)
+        backlog_now(rule, state, now_ms, &behind)
         backlog_view(rule, &behind, now_ms, cost, out)
     else:
         ring_read(rule, state, now_ms, &at)
@@ -212,7 +234,7 @@ cdef void window_take(const window_rule *rule, window_state *state, int64_t now_
     cdef backlog behind
     now_ms = window_clock(now_ms)
     if rule.algorithm == WINDOW_BUCKET:
-        backlog_read(rule, state, now_ms, drain_rate(rule.limit), &behind)
+        backlog_now(rule, state, now_ms, &behind)
         backlog_add(rule, &behind, cost)
         backlog_write(rule, &behind, state)
         backlog_view(rule, &behind, now_ms, 0, out)
@@ -230,7 +252,7 @@ cdef void window_init(const window_rule *rule, window_state *state, int64_t now_
     if rule.algorithm == WINDOW_BUCKET:
         behind.amount = 0
         behind.since = now_ms
-        backlog_add(rule, &behind, used)
+        backlog_add(rule, &behind, rule.limit if used > rule.limit and rule.limit else used)
         backlog_write(rule, &behind, state)
         return
     cdef uint32_t buckets = rule.buckets if rule.algorithm == WINDOW_SLIDING else 1
@@ -252,7 +274,7 @@ cdef int64_t window_expires(const window_rule *rule, const window_state *state, 
     cdef backlog behind
     now_ms = window_clock(now_ms)
     if rule.algorithm == WINDOW_BUCKET:
-        backlog_read(rule, state, now_ms, drain_rate(state.words[4]), &behind)
+        backlog_then(state, now_ms, &behind)
         return behind.since + <int64_t>ceil_div(behind.amount, drain_rate(state.words[4])) if behind.amount else 0
     ring_read(rule, state, now_ms, &at)
     return <int64_t>ring_empty_at(rule, &at)
@@ -263,7 +285,7 @@ cdef uint64_t window_used(const window_rule *rule, const window_state *state, in
     cdef backlog behind
     now_ms = window_clock(now_ms)
     if rule.algorithm == WINDOW_BUCKET:
-        backlog_read(rule, state, now_ms, drain_rate(state.words[4]), &behind)
-        return ceil_div(behind.amount, rule.window_ms)
+        backlog_then(state, now_ms, &behind)
+        return ceil_div(behind.amount, state.words[5])
     ring_read(rule, state, now_ms, &at)
     return ring_used(rule, &at)

@@ -112,8 +112,51 @@ def test_a_key_reset_after_evictions_is_fresh() -> None:
         table.decide([hit(number, rule)], T0 + 1000)
     table.decide([hit(0, rule)], T0 + 2000)
     assert table.lookup(digest(0), rule, T0 + 2000)[0] == 8
-    assert table.reset(digest(0))
+    assert table.reset(digest(0), rule, T0 + 2000)
     assert table.decide([hit(0, rule, 10)], T0 + 2000)[0] == -1
+
+
+@pytest.mark.parametrize("used", [7, 10])
+def test_a_key_that_only_the_sketch_knows_is_let_in_by_a_reset(used: int) -> None:
+    """Also when every counter is near its limit, and for as long as the sketch would have kept it out."""
+    table, rule = probe.Table(14), Rule(10, 3_600_000)
+    table.decide([hit(0, rule, 7)], T0)
+    for number in range(1, 40):
+        table.decide([hit(number, rule, used)], T0 + 1000)
+    assert table.lookup(digest(0), rule, T0 + 1000) is None
+    assert table.decide([hit(0, rule, 4)], T0 + 1000)[0] == 0
+    assert table.reset(digest(0), rule, T0 + 1000)
+    for number in range(40, 400):
+        table.decide([hit(number, rule)], T0 + 2000)
+    for _ in range(10):
+        assert table.decide([hit(0, rule)], T0 + 3000)[0] == -1
+        for number in range(400, 440):
+            table.decide([hit(number, rule)], T0 + 4000)
+    assert table.decide([hit(0, rule)], T0 + 4000)[0] == 0
+    assert table.stats()["keys"] == 14
+
+
+def test_a_reset_key_makes_room_again_when_the_sketch_forgot_it() -> None:
+    table, rule = probe.Table(14), Rule(10, 60_000)
+    for number in range(40):
+        table.decide([hit(number, rule, 7)], T0)
+    for number in range(40):
+        assert table.reset(digest(number), rule, T0)
+    assert table.stats()["keys"] == 14
+    later = T0 + 10 * 60_000
+    for number in range(100, 200):
+        table.decide([hit(number, rule)], later)
+    assert all(table.lookup(digest(number), rule, later) is None for number in range(40))
+
+
+def test_a_reset_forgets_no_other_key() -> None:
+    table, rule = probe.Table(14), Rule(10, 3_600_000)
+    for number in range(40):
+        table.decide([hit(number, rule, 10)], T0)
+    for number in range(0, 40, 2):
+        table.reset(digest(number), rule, T0)
+    for number in range(1, 40, 2):
+        assert table.decide([hit(number, rule)], T0)[0] == 0
 
 
 @pytest.mark.parametrize("max_keys", [20, 400])
@@ -146,7 +189,7 @@ def test_expiry_and_reset_lose_nobody() -> None:
         number = draw.randrange(400)
         one = hit(number, rules[number % len(rules)])
         if draw.random() < 0.1:
-            table.reset(one.digest)
+            table.reset(one.digest, one.rule, now)
             truth.counters.pop(one.digest, None)
         else:
             assert table.decide([one], now) == truth.decide([one], now)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ratelimitd._ext.limit import probe
 from tests.model.table import Hit
 from tests.model.table import Table as Model
-from tests.model.window import BUCKET, FIXED, SLIDING, Rule
+from tests.model.window import BUCKET, FIXED, MOST, SLIDING, Rule
 
 T0 = 1_700_000_000_000
 RULE = Rule(10, 60_000)
@@ -76,9 +76,9 @@ def test_what_charges_nothing_stores_nothing() -> None:
 
 def test_a_reset_key_is_fresh() -> None:
     table = probe.Table(1000)
-    assert not table.reset(digest(1))
+    assert not table.reset(digest(1), RULE, T0)
     table.decide([Hit(digest(1), RULE, 10)], T0)
-    assert table.reset(digest(1))
+    assert table.reset(digest(1), RULE, T0)
     assert table.lookup(digest(1), RULE, T0) is None
     assert table.decide([Hit(digest(1), RULE, 10)], T0)[0] == -1
 
@@ -100,6 +100,17 @@ def test_a_table_of_no_or_absurd_size_is_refused() -> None:
     for max_keys in (0, 2**40, 2**63):
         with pytest.raises(MemoryError):
             probe.Table(max_keys)
+
+
+def test_an_override_with_another_window_keeps_a_token_buckets_hits() -> None:
+    """Written under one rate and read under another: the same hits are missing, whichever way the edit went."""
+    for other in (Rule(10, 1, BUCKET), Rule(10, 7_000, BUCKET), Rule(10, MOST, BUCKET)):
+        table = probe.Table(1000)
+        table.decide([Hit(digest(1), Rule(10, 60_000, BUCKET), 8)], T0)
+        assert table.lookup(digest(1), other, T0)[:2] == (8, 2)
+        assert table.decide([Hit(digest(1), other, 3)], T0)[0] == 0
+        assert table.decide([Hit(digest(1), other, 2)], T0)[0] == -1
+        assert table.decide([Hit(digest(1), other, 1)], T0)[0] == 0
 
 
 RULES = [
@@ -127,6 +138,37 @@ def test_the_table_equals_a_dict(script: list[tuple[list[Hit], bool, bool, int]]
     table, truth, now = probe.Table(max_keys), Model(), T0
     for check, all_or_none, dry, pause in script:
         now += pause
+        assert table.decide(check, now, all_or_none, dry) == truth.decide(check, now, all_or_none, dry)
+
+
+wide = st.builds(
+    lambda limit, window_ms, kind: Rule(limit, window_ms, *kind),
+    st.one_of(st.integers(0, 20), st.integers(0, MOST)),
+    st.one_of(st.integers(1, 50), st.integers(1, 100_000), st.integers(1, MOST)),
+    st.sampled_from([(FIXED, 1), (SLIDING, 1), (SLIDING, 2), (BUCKET, 1)]),
+)
+steps = [0, 0, 1, 1 / 7, 1 / 2, 1, 2.1, 1000, -1 / 3, -1, -3.1]
+turns = st.lists(
+    st.tuples(
+        st.one_of(st.integers(0, 5), st.integers(0, MOST)),
+        st.booleans(),
+        st.sampled_from([False, False, True]),
+        st.sampled_from(steps),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(wide, min_size=1, max_size=3), turns, st.integers(0, 2**41))
+def test_a_counter_in_the_table_equals_the_model(
+    rules: list[Rule], script: list[tuple[int, bool, bool, float]], now: int
+) -> None:
+    """Any rule and clock, not only those that a table meets often: the hot path and the rest agree."""
+    table, truth = probe.Table(1000), Model()
+    for cost, all_or_none, dry, pause in script:
+        now = max(0, now + int(pause * min(rule.window_ms for rule in rules)))
+        check = [Hit(digest(key), rule, cost) for key, rule in enumerate(rules)]
         assert table.decide(check, now, all_or_none, dry) == truth.decide(check, now, all_or_none, dry)
 
 

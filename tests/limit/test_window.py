@@ -202,6 +202,59 @@ def test_native_equals_model(rule: Rule, script: list[tuple[str, int, int]], now
         assert native.used(now) == truth.used(now, rule)
 
 
+rates = st.lists(st.tuples(st.one_of(st.integers(0, 20), st.integers(0, MOST)), st.integers(1, MOST)), min_size=1)
+
+
+@settings(max_examples=500, deadline=None)
+@given(rates, operations, st.integers(0, 2**41))
+def test_a_token_bucket_lives_through_changes_of_its_rate(
+    rates: list[tuple[int, int]], script: list[tuple[str, int, int]], now: int
+) -> None:
+    """Whatever the rates and the clock, counter and model agree, and a full bucket is never more than its burst."""
+    rule = charged = Rule(*rates[0], BUCKET)
+    native, truth = probe.Window(rule, now), model.fresh(rule, now)
+    for turn, (operation, cost, choice) in enumerate(script):
+        now = step(now, rule.window_ms, choice)
+        changed = Rule(*rates[turn % len(rates)], BUCKET)
+        native.set_rate(changed.limit, changed.window_ms)
+        expected = model.peek(changed, truth, now, cost)
+        assert native.peek(now, cost) == expected
+        if operation != "peek" and not expected.over:
+            native.charge(now, cost)
+            model.charge(changed, truth, now, cost)
+            charged = changed
+        assert native.used(now) == truth.used(now, charged)
+        rule = changed
+
+
+def test_a_changed_rate_refills_nothing_and_frees_within_its_window() -> None:
+    for old, new in [
+        ((10, 1000), (10, 60_000)),
+        ((10, 60_000), (10, 1000)),
+        ((MOST, MOST), (1, 1)),
+        ((MOST, 1), (MOST, MOST)),
+        ((1000, 1000), (3, 500)),
+        ((7, MOST), (MOST, 7)),
+    ]:
+        window = probe.Window(Rule(*old, BUCKET), T0)
+        window.charge(T0, old[0])
+        window.set_rate(*new)
+        used, remaining, reset, _ = window.peek(T0, 1)
+        assert used == min(old[0], new[0])
+        assert remaining == new[0] - used
+        assert reset <= new[1]
+        assert window.peek(T0 + new[1])[:2] == (0, new[0])
+
+
+def test_a_lifted_ban_refills_nothing() -> None:
+    window = probe.Window(Rule(10, 60_000, BUCKET), T0)
+    window.charge(T0, 10)
+    window.set_rate(0, 1000)
+    window.charge(T0, 0)
+    window.set_rate(10, 60_000)
+    assert window.peek(T0, 1)[3]
+
+
 @settings(max_examples=300, deadline=None)
 @given(rules, operations, st.integers(0, 2**41))
 def test_expiry_is_the_first_moment_without_hits(rule: Rule, script: list[tuple[str, int, int]], now: int) -> None:

@@ -34,7 +34,7 @@ class Table:
         charged = not dry and not (all_or_none and first >= 0)
         for at, hit in enumerate(hits):
             fits = charged and not views[at].over
-            if fits and hit.cost:
+            if fits and (hit.cost or hit.digest in self.counters):
                 counter = self.counters.setdefault(hit.digest, window.fresh(hit.rule, now))
                 window.charge(hit.rule, counter, now, hit.cost)
             if fits:

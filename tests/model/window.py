@@ -99,25 +99,38 @@ class Buckets:
 
 @dataclass
 class Bucket:
-    """A token bucket by what is missing from it: `missing` hits at `since`, refilled at limit / window_ms."""
+    """A token bucket by what is missing from it: `missing` hits at `since`, refilled at limit / window_ms.
+
+    Under another rate than it was charged under, the same hits are missing, rounded up to 1/window_ms, but no more than
+    the burst.
+    """
 
     since: int
     missing: Fraction = Fraction(0)
+    charged: tuple[int, int] = (0, 0)  # limit and window_ms of the last charge
 
     @staticmethod
     def rate(rule: Rule) -> Fraction:
         return Fraction(rule.limit or 1, rule.window_ms)
 
+    def adopted(self, rule: Rule) -> Fraction:
+        if self.charged == (rule.limit, rule.window_ms):
+            return self.missing
+        missing = Fraction(ceil(self.missing * rule.window_ms), rule.window_ms)
+        return min(missing, Fraction(rule.limit)) if rule.limit else missing
+
     def settled(self, now: int, rule: Rule) -> tuple[int, Fraction]:
+        missing = self.adopted(rule)
         if now < self.since:
-            return (self.since if self.since - now <= rule.window_ms else now), self.missing
-        return now, max(Fraction(0), self.missing - (now - self.since) * self.rate(rule))
+            return (self.since if self.since - now <= rule.window_ms else now), missing
+        return now, max(Fraction(0), missing - (now - self.since) * self.rate(rule))
 
     def used(self, now: int, rule: Rule) -> int:
         return ceil(self.settled(now, rule)[1])
 
     def settle(self, now: int, rule: Rule) -> None:
         self.since, self.missing = self.settled(now, rule)
+        self.charged = (rule.limit, rule.window_ms)
 
     def add(self, cost: int, rule: Rule) -> None:
         self.missing = min(Fraction(MOST), self.missing + cost)
@@ -128,10 +141,11 @@ class Bucket:
 
 
 def fresh(rule: Rule, now: int, used: int = 0) -> Counter:
-    """A counter that already has `used` hits."""
+    """A counter that already has `used` hits; a token bucket no more than its burst."""
     counter: Counter
     if rule.algorithm == BUCKET:
-        counter = Bucket(since=now)
+        counter = Bucket(since=now, charged=(rule.limit, rule.window_ms))
+        used = min(used, rule.limit or MOST)
     else:
         counter = Buckets(weighted=rule.algorithm == SLIDING, current=0)
         counter.settle(now, rule)
