@@ -59,10 +59,8 @@ cdef inline bint pair_read(const window_rule *rule, const window_state *state, c
     return ahead <= UINT32_MAX // 2
 
 
+# A cost that fits, so that no count overflows.
 cdef inline void pair_add(window_pair *at, uint32_t cost) noexcept nogil:
-    cdef uint32_t room = UINT32_MAX - at.current
-    if cost > room:
-        cost = room
     at.current += cost
     at.used += cost
 
@@ -98,9 +96,17 @@ cdef inline uint32_t pair_fits_after(const window_rule *rule, const window_pair 
     return <uint32_t>left if left <= UINT32_MAX else UINT32_MAX
 
 
-# over: `cost` does not fit; else cost is not read.
-cdef inline void pair_view(const window_rule *rule, const window_pair *at, bint over, uint32_t cost, window_view *out) noexcept nogil:
+# cost: of a hit that is over; nothing remains for it.
+cdef inline void pair_view_over(const window_rule *rule, const window_pair *at, uint32_t cost, window_view *out) noexcept nogil:
     out.used = at.used
-    out.remaining = rule.limit - at.used if rule.limit > at.used else 0
-    out.reset_after_ms = pair_fits_after(rule, at, cost) if over else pair_empty_after(rule, at)
-    out.over = over
+    out.remaining = 0
+    out.reset_after_ms = pair_fits_after(rule, at, cost)
+    out.over = 1
+
+
+# Wants used <= limit.
+cdef inline void pair_view(const window_rule *rule, const window_pair *at, window_view *out) noexcept nogil:
+    out.used = at.used
+    out.remaining = rule.limit - at.used
+    out.reset_after_ms = pair_empty_after(rule, at)
+    out.over = 0

@@ -9,6 +9,7 @@ from ratelimitd._ext.limit.pair cimport (
     pair_place,
     pair_read,
     pair_view,
+    pair_view_over,
     pair_write,
     window_pair,
 )
@@ -65,7 +66,8 @@ cdef enum:
 
 cdef struct counter_table:
     counter_shard *shards
-    uint32_t shard_bits
+    uint32_t shard_count
+    uint32_t shard_shift  # digest.lo >> 1 >> shard_shift is the number of a key's shard
     uint64_t max_keys
     uint64_t bytes
 
@@ -124,7 +126,8 @@ cdef counter_table *table_new(uint64_t max_keys) noexcept nogil:
     cdef counter_table *table = <counter_table *>memory
     cdef counter_shard *shard
     table.shards = <counter_shard *>(memory + whole_lines(sizeof(counter_table)))
-    table.shard_bits = bits
+    table.shard_count = <uint32_t>count
+    table.shard_shift = 63 - bits
     table.max_keys = max_keys
     table.bytes = head + count * each
     memory += head
@@ -147,7 +150,7 @@ cdef void table_free(counter_table *table) noexcept nogil:
 
 
 cdef inline counter_shard *shard_of(const counter_table *table, const key_digest *digest) noexcept nogil:
-    return &table.shards[digest.lo >> 1 >> (63 - table.shard_bits)]
+    return &table.shards[digest.lo >> 1 >> table.shard_shift]
 
 
 cdef inline int find_places(counter_table *table, const table_hit *hits, int count, sighting *seen, counter_shard **order) noexcept nogil:
@@ -307,22 +310,25 @@ cdef void take_new(counter_shard *shard, table_hit *hit, int64_t now_ms) noexcep
 
 
 cdef inline void view_pair(const sighting *at, table_hit *hit) noexcept nogil:
-    pair_view(hit.rule, &at.pair, hit.view.over, hit.cost, &hit.view)
-    if hit.view.over:
-        hit.view.remaining = 0
+    if not hit.view.over:
+        pair_view(hit.rule, &at.pair, &hit.view)
+    else:
+        pair_view_over(hit.rule, &at.pair, hit.cost, &hit.view)
 
 
 cdef inline void settle_pair(sighting *at, table_hit *hit, bint charge) noexcept nogil:
-    if charge:
+    if charge and not hit.view.over:
         pair_add(&at.pair, hit.cost)
-    pair_write(&at.pair, &at.slot.state)
-    view_pair(at, hit)
-    if charge:
+        pair_write(&at.pair, &at.slot.state)
+        pair_view(hit.rule, &at.pair, &hit.view)
         mark(at.slot, hit)
+    else:
+        pair_write(&at.pair, &at.slot.state)
+        view_pair(at, hit)
 
 
 cdef inline void settle_slowly(counter_slot *slot, table_hit *hit, bint charge, int64_t now_ms) noexcept nogil:
-    if charge:
+    if charge and not hit.view.over:
         take(slot, hit, now_ms)
     else:
         window_charge(hit.rule, &slot.state, now_ms, 0)   # follows a clock that stepped far back
@@ -337,9 +343,9 @@ cdef inline void settle_all(table_hit *hits, int count, sighting *seen, bint cha
             grown = True
             continue
         if seen[i].paired:
-            settle_pair(&seen[i], &hits[i], charge and not hits[i].view.over)
+            settle_pair(&seen[i], &hits[i], charge)
         else:
-            settle_slowly(seen[i].slot, &hits[i], charge and not hits[i].view.over, now_ms)
+            settle_slowly(seen[i].slot, &hits[i], charge, now_ms)
         seen[i].slot.last_s = now_s     # a key that is denied, or only watched, is in use too
     if not (charge and grown):
         return
@@ -433,7 +439,7 @@ cdef void table_get_stats(counter_table *table, table_stats *out) noexcept nogil
     memset(out, 0, sizeof(table_stats))
     out.max_keys = table.max_keys
     out.bytes = table.bytes
-    for k in range(<uint64_t>1 << table.shard_bits):
+    for k in range(table.shard_count):
         shard = &table.shards[k]
         spin_lock(&shard.lock)
         out.keys += shard.keys
