@@ -56,7 +56,7 @@ def serve(settings: Settings) -> int:
 
 
 def yield_to_workers() -> None:
-    """Lowers the priority of this thread and those that it starts: where cores are few, logs and compiles wait, not checks."""
+    """Lowers the priority of this thread and those that it starts: on few cores logs and compiles wait, not checks."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), CONTROL_NICE)
 
 
