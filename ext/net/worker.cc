@@ -26,8 +26,9 @@ constexpr int64_t kLinger = 1000 * kMillisecond;
 // How long a peer may take to confirm that it knows we are leaving.
 constexpr int64_t kConfirm = 2000 * kMillisecond;
 
-// Asks Linux 6.12 and later for short slices: a worker that wakes up then preempts threads with longer ones (the control
-// plane's, a neighbour's) at once instead of waiting up to 3 ms for theirs to end. Older kernels ignore the wish.
+// Asks Linux 6.12 and later for short slices: a worker that wakes up then preempts threads with longer ones (the
+// control plane's, a neighbour's) at once instead of waiting up to 3 ms for theirs to end. Older kernels ignore the
+// wish.
 void ask_for_short_slices() {
   struct {  // sched_attr, version 0 (sched_setattr(2)); libc has no declaration
     uint32_t size, policy;
