@@ -7,6 +7,11 @@ namespace {
 
 enum : uint32_t { kMaxWatchers = 16 };  // of one connection
 
+// google.rpc.Status{RESOURCE_EXHAUSTED, the message of refuse_overload, [google.rpc.RetryInfo{retry_delay: 1 s}]}
+constexpr char kRetryInASecond[] =
+    "CAgSNW5vIHBvbGljeSBpcyBpbiBmb3JjZSBvbiB0aGlzIHdvcmtlcjsgcmV0cnkgZWxzZXdoZXJlGjAKKHR5cGUuZ29vZ2xlYXBpcy5jb20vZ29v"
+    "Z2xlLnJwYy5SZXRyeUluZm8SBAoCCAE";
+
 void decide(Service *service, const rl_request &request) {
   service->spine.check(service->spine.self, service->worker, service->wall_ns, &request, service->verdict.get());
   ++service->checks;
@@ -21,7 +26,8 @@ void refuse(Service *service, Http2Connection *connection, Http2Stream *stream, 
 bool refuse_overload(Service *service, Http2Connection *connection, Http2Stream *stream) {
   if (service->verdict->reason != RL_REASON_OVERLOAD) return false;
   service->counters->shed.add(1);
-  connection->fail(stream, Status::kResourceExhausted, "no policy is in force on this worker; retry elsewhere");
+  connection->fail(stream, Status::kResourceExhausted, "no policy is in force on this worker; retry elsewhere",
+                   kRetryInASecond);
   return true;
 }
 
@@ -77,6 +83,8 @@ void check_batch(Service *service, Http2Connection *connection, Http2Stream *str
   while (next_batch_request(message, &cursor, &part, &error) == 1) {
     decode_check(part, service->arena.get(), &request);
     decide(service, request);
+    if (service->verdict->reason == RL_REASON_OVERLOAD) connection->drop_message();
+    if (refuse_overload(service, connection, stream)) return;
     append_batch_response(*service->verdict, out);
   }
   connection->reply(stream);

@@ -91,7 +91,7 @@ void Http2Connection::reply(Http2Stream *s) {
 
 void Http2Connection::drop_message() { context_->answers.truncate(message_at_); }
 
-void Http2Connection::fail(Http2Stream *s, Status status, const char *message) {
+void Http2Connection::fail(Http2Stream *s, Status status, const char *message, const char *details) {
   if (s->ended || doomed_) return;
   context_->counters->grpc_errors[static_cast<int>(status)].add(1);
   if (s->opened) {
@@ -99,10 +99,11 @@ void Http2Connection::fail(Http2Stream *s, Status status, const char *message) {
     return finish_answer(s, status);
   }
   const StatusFields status_fields(status, message);
-  const nghttp2_nv fields[] = {kHeaders[0], kHeaders[1], status_fields.fields[0], status_fields.fields[1],
-                               kAcceptEncoding};
+  nghttp2_nv fields[6] = {kHeaders[0], kHeaders[1], status_fields.fields[0], status_fields.fields[1]};
+  size_t count = 4;
+  if (status == Status::kUnimplemented) fields[count++] = kAcceptEncoding;
+  if (details) fields[count++] = field("grpc-status-details-bin", 23, details, std::strlen(details), kNoCopy);
   mark_ended(s, status);
-  const size_t count = status == Status::kUnimplemented ? 5 : 4;
   if (nghttp2_is_fatal(nghttp2_submit_response(session_, s->id, fields, count, nullptr)))
     doom(NGHTTP2_INTERNAL_ERROR, -1);
 }

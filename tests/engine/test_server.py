@@ -28,10 +28,20 @@ def target() -> Iterator[Engine]:
 def test_without_a_policy_a_call_fails_and_is_counted_as_shed(target: Engine) -> None:
     address = target.listen("127.0.0.1:0")
     target.start()
-    with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as failed:
-        stubs.RateLimitServiceStub(channel).Check(pb.CheckRequest(path="/"), timeout=5)
-    assert failed.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert target.stats()["server"]["shed"] == 1
+    with grpc.insecure_channel(address) as channel:
+        stub = stubs.RateLimitServiceStub(channel)
+        calls = [
+            lambda: stub.Check(pb.CheckRequest(path="/"), timeout=5),
+            lambda: stub.CheckBatch(pb.CheckBatchRequest(requests=[pb.CheckRequest(path="/")] * 3), timeout=5),
+        ]
+        for call in calls:
+            with pytest.raises(grpc.RpcError) as failed:
+                call()
+            assert failed.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            status = dict(failed.value.trailing_metadata())["grpc-status-details-bin"]
+            assert failed.value.details().encode() in status
+            assert status.endswith(b"google.rpc.RetryInfo" + b"\x12\x04\x0a\x02\x08\x01")  # in one second
+    assert target.stats()["server"]["shed"] == 2
 
 
 def test_swaps_under_load_fail_no_call_and_mix_no_policies(target: Engine) -> None:
