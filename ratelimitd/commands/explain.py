@@ -6,7 +6,7 @@ Why is told by the plain evaluator, the verdict by the engine itself, on an engi
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ratelimitd.policy.evaluate import evaluate, find_override, key_text
 from ratelimitd.policy.explain import explain, explain_data, override_words, rate_words, text_of
 from ratelimitd.policy.plan import AddressList, Domain, Limit, Plan
 from ratelimitd.policy.request import Request, from_mapping
+from ratelimitd.policy.validate import MAX_APPLYING
 from ratelimitd.policy.values import client_address, client_text, contains
 from ratelimitd.summary import plural
 
@@ -107,6 +108,18 @@ def limit_line(limit: Limit, request: Request, domain: Domain) -> Line:
     return Line(name, True, f"{what}{', shadow' if limit.shadow else ''}", key=text_of(key) if limit.key else None)
 
 
+def limit_lines(domain: Domain, request: Request) -> list[Line]:
+    """One line for each limit. Those that apply beyond MAX_APPLYING, which a check does not look at, do not apply."""
+    lines, applying = [], 0
+    for limit in domain.limits:
+        line = limit_line(limit, request, domain)
+        applying += line.applies
+        if line.applies and applying > MAX_APPLYING:
+            line = replace(line, applies=False, because=f"a check looks at {MAX_APPLYING} limits: earlier ones apply")
+        lines.append(line)
+    return lines
+
+
 def scan_lines(request: Request, domain: Domain) -> tuple[str, list[Line]]:
     """The mode that the scan has for this request, and the routes up to the one that said so."""
     lines: list[Line] = []
@@ -130,7 +143,7 @@ def decide(plan: Plan, request: Request) -> dict[str, Any]:
 def _run_request(plan: Plan, request: Request, *, as_json: bool) -> int:
     domain = find_domain(plan, request.domain)
     lists = [list_line(item, request, domain) for item in domain.lists]
-    limits = [limit_line(limit, request, domain) for limit in domain.limits]
+    limits = limit_lines(domain, request)
     mode, routes = scan_lines(request, domain)
     verdict = decide(plan, request)
     client = client_text(request, domain.client)
