@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ratelimitd.client import CheckError, Client, Request
+from ratelimitd.policy import load_policy
 
 from .conftest import POLICY, Launch, Server
 
@@ -217,6 +219,51 @@ def test_a_broken_edit_changes_nothing_and_says_why(launch: Launch, policy: Path
     assert read["ratelimitd_reloads_total", frozenset({("result", "failure")})] == 1
     policy.write_text(POLICY)
     server.until(lambda: httpx.get(f"{server.admin}/readyz").json()["status"] == "ready", 3)
+
+
+def test_no_edit_stops_a_running_server(launch: Launch, policy: Path) -> None:
+    """Mangled policies in quick succession while calls go on: each is taken or refused, counted and told, none is
+    fatal.
+    """
+    server = launch("--policy", str(policy))
+    chance = random.Random(5)
+    with Client(server.addresses[0]) as client:
+        for number in range(200):
+            told = len(attempts(server))
+            policy.write_bytes(mangled(chance))
+            if number % 10 == 0:
+                server.process.send_signal(signal.SIGHUP)
+                server.until(lambda told=told: len(attempts(server)) > told)
+            assert client.check(Request(path="/", source_address="203.0.113.9", cost=0)).status in (200, 429)
+        policy.write_text(POLICY)
+        good = load_policy(policy).plan.digest
+        server.until(lambda: httpx.get(f"{server.admin}/readyz").json()["policy"]["digest"] == good)
+        assert client.check(LOGIN).allowed
+    read = metrics(server)
+    taken, refused = (read["ratelimitd_reloads_total", frozenset({("result", r)})] for r in ("success", "failure"))
+    assert refused > 0
+    assert taken + refused == 1 + len(attempts(server)) >= 20
+    assert min(taken, refused) > 1
+    assert not [line for line in server.lines if "unexpectedly" in line or "E002" in line]
+    assert server.stop() == 0
+
+
+def attempts(server: Server) -> list[dict[str, Any]]:
+    """What the log says of the reloads."""
+    return server.logged("policy reloaded") + server.logged("reload failed: the last good policy stays")
+
+
+def mangled(chance: random.Random) -> bytes:
+    """The policy with some lines or bytes lost, doubled, moved or replaced; still its own domain as often as not."""
+    data = bytearray(POLICY, "utf-8")
+    for _ in range(chance.randint(0, 3)):
+        at = chance.randrange(len(data))
+        size = chance.randint(1, 12)
+        junk = chance.choice(
+            [b"", b"\xff", b"\0", b"[", b": ", b"*a", b"&a ", b"!!x ", b"\t", b"-1", b"9" * 40, data[:50]]
+        )
+        data[at : at + size] = junk
+    return bytes(data)
 
 
 def test_sighup_reloads(launch: Launch, policy: Path) -> None:
