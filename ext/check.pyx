@@ -230,8 +230,9 @@ cdef bint _check_lists(check_worker *mine, const snapshot_domain *domain, rl_ver
         if rl_overrides_find(entry.networks, nothing, &client) < 0:
             continue
         if entry.shadow:
-            verdict.shadow_denied |= entry.deny
-            _bump(mine, entry.slot, COUNT_SHADOW)
+            if entry.deny:
+                verdict.shadow_denied = 1
+                _bump(mine, entry.slot, COUNT_SHADOW)
             continue
         verdict.list = entry.name
         if entry.deny:
@@ -562,10 +563,12 @@ cdef void _log(
 cdef void _log_decider(
     const check_shared *self, check_worker *mine, const snapshot_domain *domain, const rl_verdict *verdict, event *out
 ) noexcept nogil:
-    """Who decided (the tightest limit when nothing objected), and the key it counted."""
+    """Who decided (when nothing did: the limit that would have denied, were it enforced, or the tightest), and the key it counted."""
     cdef rl_view parts[SNAPSHOT_MAX_KEY_PARTS]
     cdef char joined[KEY_TEXT_MAX]
     cdef int at = verdict.tightest_state
+    if verdict.decision == RL_ALLOW and verdict.shadow_denied:
+        at = _watched_state(verdict)
     out.decided_by.size = out.key.size = 0
     if verdict.list.size:
         event_set(&out.decided_by, verdict.list)
@@ -575,6 +578,15 @@ cdef void _log_decider(
         event_set(&out.decided_by, verdict.states[at].name)
         if _key_parts(mine, domain, mine.ids[at], parts):
             _set_private(self, domain, &out.key, _join(parts, domain.limits[mine.ids[at]].key_count, joined))
+
+
+cdef int _watched_state(const rl_verdict *verdict) noexcept nogil:
+    """The first shadow limit that objects, else the tightest."""
+    cdef int at
+    for at in range(verdict.state_count):
+        if verdict.states[at].over and verdict.states[at].shadow:
+            return at
+    return verdict.tightest_state
 
 
 cdef void _set_private(const check_shared *self, const snapshot_domain *domain, event_text *out, rl_view text) noexcept nogil:

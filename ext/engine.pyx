@@ -403,12 +403,13 @@ cdef class Engine:
         with self._lock:
             self._reclaim()
             table_get_stats(self.shared.table, &table)
-            decisions, limits = self._counts()
+            decisions, limits, watched = self._counts()
             return {
                 "server": self._server_stats(),
                 "latency_bounds_us": [rl_latency_bounds_us[index] for index in range(RL_LATENCY_BUCKETS)],
                 "decisions": decisions,
                 "limits": limits,
+                "shadow_denied": watched,
                 "scan": {
                     "scans": self._total("scans"),
                     "bytes": self._total("scan_bytes"),
@@ -466,10 +467,11 @@ cdef class Engine:
         return out
 
     cdef tuple _counts(self):
-        """(decisions, limits) as _engine.pyi describes them. A limit's and a list's decisions carry its name, the others none."""
+        """(decisions, limits, shadow_denied) as _engine.pyi describes them. A limit's and a list's decisions carry its name, the others none."""
         cdef uint32_t slot, kind
         decisions = []
         limits = []
+        watched = {}
 
         def decided(domain, decider, decision, reason, count):
             if count:
@@ -487,14 +489,18 @@ cdef class Engine:
             elif what == "list":
                 decided(domain, text, "allow", "allow_list", self._counted(slot, 1))
                 decided(domain, text, "deny", "deny_list", self._counted(slot, 2))
+                shadow = self._counted(slot, COUNT_SHADOW)
+                if shadow:
+                    limits.append({"domain": domain, "limit": text, "near": 0, "shadow_denied": shadow})
             else:
+                watched[domain] = self._counted(slot, COUNT_SHADOW)
                 decided(domain, "", "allow", "", self._counted(slot, 0))
                 for kind in (4, 5):
                     decided(domain, "", "deny", REASONS[kind], self._counted(slot, kind))
         decided("", "", "allow", "no_policy", self._total("no_policy_allow"))
         decided("", "", "deny", "no_policy", self._total("no_policy_deny"))
         decided("", "", "deny", "overload", self._total("overload"))
-        return decisions, limits
+        return decisions, limits, watched
 
     cdef dict _server_stats(self):
         cdef rl_server_stats_t stats

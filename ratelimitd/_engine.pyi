@@ -81,7 +81,8 @@ class Engine:
         {"server": {rl_server_stats_t by field; "calls" and "abuse" by name, "grpc_errors" by code},
          "latency_bounds_us": [...],
          "decisions": [{"domain", "limit", "decision", "reason", "count"}],   # only those above 0
-         "limits": [{"domain", "limit", "near", "shadow_denied"}],
+         "limits": [{"domain", "limit", "near", "shadow_denied"}],            # ... and of deny lists in the shadow
+         "shadow_denied": {domain: int},   # allowed checks that would be denied, were limits, lists and scan enforced
          "scan": {"scans", "bytes", "matches", "errors"},
          "table": {"keys", "max_keys", "inserted", "evicted", "expired", "sketched", "bytes"},
          "limits_truncated": int,   # checks to which more limits applied than one check counts

@@ -197,4 +197,9 @@ class Reloader:
         )
         for diagnostic in diagnostics:
             self._log.error("policy refused", code=diagnostic.code, diagnostic=str(diagnostic))
-        self._log.error("reload failed: the last good policy stays", digest=self.state.digest, errors=len(diagnostics))
+        self._log.error(
+            "reload failed: the last good policy stays",
+            digest=self.state.digest,
+            errors=len(diagnostics),
+            hint=f"ratelimitd check {self.path} shows the lines; an edit that mends them is loaded by itself",
+        )

@@ -111,10 +111,12 @@ class EngineCollector(Collector):
         yield family
         texts = {
             "near": "Checks that left a limit with at most a fifth.",
-            "shadow_denied": "Denials of limits that are only watched.",
+            "shadow_denied": "Denials of limits and lists that are only watched.",
         }
         for column, name in (("shadow_denied", "shadow_denials"), ("near", "near_limit")):
             yield self._by_limit(stats["limits"], column, name, texts[column])
+        text = "Allowed checks that would be denied, were limits, lists and scan enforced."
+        yield _labelled("shadow_denied_checks", text, "domain", stats["shadow_denied"].items())
 
     def _by_limit(self, rows: list[dict[str, Any]], column: str, name: str, text: str) -> Metric:
         sums: defaultdict[tuple[str, str], int] = defaultdict(int)

@@ -47,6 +47,7 @@ class Counted:
             "latency_bounds_us": BOUNDS,
             "decisions": self.rows,
             "limits": [{"domain": "shop", "limit": "login", "near": 7, "shadow_denied": 8}],
+            "shadow_denied": {"shop": 11},
             "scan": {"scans": 1, "bytes": 2, "matches": 3, "errors": 4},
             "table": {
                 "keys": 5,
@@ -98,6 +99,7 @@ def test_what_was_counted_is_what_is_read(samples: dict[tuple[str, frozenset[tup
     assert value("decisions_total", domain="shop", limit="", decision="allow", reason="none") == 40
     assert value("near_limit_total", domain="shop", limit="login") == 7
     assert value("shadow_denials_total", domain="shop", limit="login") == 8
+    assert value("shadow_denied_checks_total", domain="shop") == 11
     assert value("connections") == 7
     assert value("connections_refused_total") == 1
     assert value("calls_total", method="check") == 2

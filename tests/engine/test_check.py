@@ -134,6 +134,9 @@ def test_a_shadow_domain_denies_nothing() -> None:
     answers = [target.check(request(), now_ns=START) for _ in range(2)]
     assert [a["decision"] for a in answers] == ["allow"] * 2
     assert all(a["shadow_denied"] for a in answers)
+    stats = target.stats()
+    assert stats["shadow_denied"] == {"shop": 2}
+    assert {row["limit"]: row["shadow_denied"] for row in stats["limits"]} == {"bad": 2, "per-ip": 1}
 
 
 def test_lists_decide_before_limits_and_in_order() -> None:

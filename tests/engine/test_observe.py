@@ -34,6 +34,15 @@ def test_allows_are_sampled() -> None:
     assert [event["weight"] for event in target.events()] == [1] + [10] * 9
 
 
+def test_an_allow_names_the_limit_that_would_have_denied() -> None:
+    target = Engine(max_keys=100, sample=1)
+    target.swap(plan(limit("enforced", 9), limit("watched", 1, shadow=True)))
+    for _ in range(2):
+        target.check(request(), now_ns=START)
+    told = [(event["decision"], event["limit"], event["key"], event["shadow"]) for event in target.events()]
+    assert told == [("allow", "enforced", "203.0.113.7", False), ("allow", "watched", "203.0.113.7", True)]
+
+
 def test_private_keys_are_hashed_alike() -> None:
     target = Engine(max_keys=100, sample=0, hash_key=b"0123456789abcdef")
     target.swap(plan(limit("ban", 0), log_keys="hash"))
