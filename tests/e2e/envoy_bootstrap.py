@@ -9,6 +9,14 @@ Node = dict[str, Any]
 TYPE = "type.googleapis.com/envoy.extensions"
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
 BODY_LIMIT = 1024  # bytes of a body that Envoy sends to ratelimitd
+HEALTH_CHECK = {
+    "timeout": "1s",
+    "interval": "0.1s",
+    "no_traffic_interval": "0.1s",
+    "unhealthy_threshold": 1,
+    "healthy_threshold": 1,
+    "grpc_health_check": {},
+}
 
 
 def typed(kind: str, **fields: Any) -> Node:
@@ -95,13 +103,13 @@ def socket_address(port: int) -> Node:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def cluster(name: str, port: int, http2: bool) -> Node:
-    endpoint = {"endpoint": {"address": socket_address(port)}}
+def cluster(name: str, *ports: int, http2: bool) -> Node:
+    endpoints = [{"endpoint": {"address": socket_address(port)}} for port in ports]
     made: Node = {
         "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
     }
     if http2:
         options = typed("upstreams.http.v3.HttpProtocolOptions", explicit_http_config={"http2_protocol_options": {}})
@@ -109,7 +117,7 @@ def cluster(name: str, port: int, http2: bool) -> Node:
     return made
 
 
-def bootstrap(*, ratelimitd: int, upstream: int, refused: int, silent: int, access_log: Path) -> Node:
+def bootstrap(*, ratelimitd: list[int], upstream: int, refused: int, silent: int, access_log: Path) -> Node:
     """Ports in, an Envoy bootstrap out."""
     return {
         "admin": {"address": socket_address(0)},
@@ -117,7 +125,7 @@ def bootstrap(*, ratelimitd: int, upstream: int, refused: int, silent: int, acce
             "listeners": [listener(name, authz, access_log) for name, authz in variants().items()],
             "clusters": [
                 cluster("upstream", upstream, http2=False),
-                cluster("ratelimitd", ratelimitd, http2=True),
+                {**cluster("ratelimitd", *ratelimitd, http2=True), "health_checks": [HEALTH_CHECK]},
                 cluster("refused", refused, http2=True),
                 cluster("silent", silent, http2=True),
             ],

@@ -56,11 +56,11 @@ def wait_for_line(process: subprocess.Popen[bytes], log: Path, pattern: str) -> 
 
 
 @contextmanager
-def ratelimitd(policy: Path, log: Path) -> Iterator[int]:
-    """A real server on a free port of 127.0.0.1."""
+def ratelimitd(policy: Path, log: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A real server, and the free port of 127.0.0.1 that it took."""
     command = [sys.executable, "-m", "ratelimitd", "serve", "--policy", str(policy), "--listen", "127.0.0.1:0"]
-    with running([*command, "--admin", "off", "--workers", "2"], log) as process:
-        yield int(wait_for_line(process, log, r"ratelimitd ready: grpc 127\.0\.0\.1:(\d+)")[1])
+    with running([*command, "--admin", "off", "--workers", "2", *arguments], log) as process:
+        yield process, int(wait_for_line(process, log, r"ratelimitd ready: grpc 127\.0\.0\.1:(\d+)")[1])
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -83,11 +83,15 @@ class Echo(BaseHTTPRequestHandler):
         pass
 
 
+class Upstream(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # of the default, 5, a burst of connections leaves some until Envoy gives up: 503
+
+
 @contextmanager
 def upstream() -> Iterator[int]:
     """What Envoy protects: a plain HTTP server on a free port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    server.daemon_threads = True
+    server = Upstream(("127.0.0.1", 0), Echo)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
