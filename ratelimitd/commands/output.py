@@ -66,9 +66,12 @@ def seconds(milliseconds: int) -> str:
     return "".join(f"{count}{unit}" for count, unit in parts if count)
 
 
+MORE = "There may be more: what values mean together is checked once these are mended. Run it again then.\n"
+
+
 def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
     """Every diagnostic with its offending line, on stderr; and that there may be more, when a file's shape hid it."""
     found = list(diagnostics)
     sys.stderr.write(render(found, colour=console(stderr=True).is_terminal))
     if any(d.severity == "error" and d.code < "P3" and d.code.startswith("P") for d in found):
-        sys.stderr.write("There may be more: what values mean together is checked once these are mended. Run it again then.\n")
+        sys.stderr.write(MORE)
