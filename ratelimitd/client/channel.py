@@ -31,6 +31,11 @@ class CheckError(Exception):
         self.details = details
 
 
+def _target(address: str) -> str:
+    """The address as gRPC writes it, which has a scheme of its own for abstract sockets."""
+    return "unix-abstract:" + address.removeprefix("unix:@") if address.startswith("unix:@") else address
+
+
 def _failed(address: str, error: Any) -> CheckError:
     return CheckError(address, error.code().name, error.details() or "")
 
@@ -40,12 +45,12 @@ def _batch(requests: Iterable[Request]) -> pb.CheckBatchRequest:
 
 
 class Client:
-    """Blocking. `address` is "HOST:PORT" or "unix:PATH"; `timeout` is the deadline of a call in seconds."""
+    """Blocking. `address` is "HOST:PORT", "unix:PATH" or "unix:@NAME"; `timeout` is a call's deadline in seconds."""
 
     def __init__(self, address: str = "127.0.0.1:8081", *, timeout: float = 1.0) -> None:
         self.address = address
         self.timeout = timeout
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._channel = grpc.insecure_channel(_target(address), options=_OPTIONS)
         self._service = services.RateLimitServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def check(self, request: Request, *, timeout: float | None = None) -> Verdict:
@@ -81,7 +86,7 @@ class AsyncClient:
     def __init__(self, address: str = "127.0.0.1:8081", *, timeout: float = 1.0) -> None:
         self.address = address
         self.timeout = timeout
-        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._channel = grpc.aio.insecure_channel(_target(address), options=_OPTIONS)
         self._service = services.RateLimitServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def check(self, request: Request, *, timeout: float | None = None) -> Verdict:

@@ -114,6 +114,13 @@ def test_call_over_a_unix_socket_that_a_dead_process_left(launch: Launch, policy
     assert not path.exists()
 
 
+def test_call_over_an_abstract_socket_as_the_ready_line_names_it(launch: Launch, policy: Path, tmp_path: Path) -> None:
+    server = launch("--policy", str(policy), "--listen", f"unix:@{tmp_path}")
+    assert server.addresses == [f"unix:@{tmp_path}"]
+    with Client(server.addresses[0], timeout=5) as client:
+        assert client.check(Request(path="/")).allowed
+
+
 # ---- a flood of keys
 
 
