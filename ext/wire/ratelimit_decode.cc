@@ -1,4 +1,5 @@
 // ratelimitd.v1.CheckRequest and CheckBatchRequest: proto/ratelimitd/v1/ratelimit.proto.
+#include "bytes/address.h"
 #include "wire/decode.h"
 
 namespace rl {
@@ -74,6 +75,15 @@ void read_field(RequestDraft *draft, ProtoReader *reader) {
   }
 }
 
+// A text that is no address would pass for a client without one, whose limits are shared or skipped.
+void check_source_address(RequestDraft *draft) {
+  const rl_view text = draft->request->source_address;
+  rl_address address;
+  if (!draft->error && text.size != 0 && !rl_address_parse(text, &address)) {
+    draft->fail("source_address: must be an IP address, or empty when there is none");
+  }
+}
+
 }  // namespace
 
 DecodeError decode_check(rl_view bytes, RequestArena *arena, rl_request *out) {
@@ -81,6 +91,7 @@ DecodeError decode_check(rl_view bytes, RequestArena *arena, rl_request *out) {
   ProtoReader reader(bytes);
   while (reader.next()) read_field(&draft, &reader);
   if (reader.failed()) draft.malformed(kMalformed);
+  check_source_address(&draft);
   return draft.finish();
 }
 

@@ -57,6 +57,18 @@ def test_an_empty_request_costs_one():
     assert (found["cost"], found["has_body"], found["headers"]) == (1, False, [])
 
 
+@pytest.mark.parametrize("text", ["", "203.0.113.7", "203.0.113.7:80", "2001:db8::1", "[2001:db8::1]:443"])
+def test_a_source_address_may_have_a_port_or_be_missing(request_class, text):
+    assert decode(request_class(source_address=text))["source_address"] == text.encode()
+
+
+@pytest.mark.parametrize("text", ["localhost", "203.0.113.256", "203.0.113.7, 10.0.0.1", "unix:/run/s", " "])
+def test_a_source_address_that_is_none_is_named(request_class, text):
+    """Silence would count its client as one without an address."""
+    with pytest.raises(ValueError, match="source_address"):
+        decode(request_class(source_address=text))
+
+
 def test_a_cost_of_zero_and_an_empty_body_are_not_missing(request_class):
     found = decode(request_class(cost=0, body=b""))
     assert (found["cost"], found["has_body"]) == (0, True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ratelimitd._ext.bytes.probe import address_parse
+
 MAX_HEADERS, MAX_ATTRIBUTES, MAX_UINT32 = 256, 64, 2**32 - 1
 PSEUDO = {b":path": "path", b":method": "method", b":authority": "host", b":scheme": "scheme"}
 
@@ -99,6 +101,8 @@ def ours(check: Any) -> dict[str, Any]:
         draft.header(header.name, header.value)
     for entry in check.attributes:
         draft.attribute(entry.key, entry.value)
+    if check.source_address and address_parse(check.source_address) is None:
+        raise Refused("source_address")
     return draft.request(
         domain=check.domain,
         source_address=check.source_address,
