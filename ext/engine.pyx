@@ -7,47 +7,15 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from ratelimitd._ext.check cimport (
-    COUNT_KINDS,
-    COUNT_NEAR,
-    COUNT_OVER_LIMIT,
-    COUNT_SHADOW,
-    COUNT_SLOTS,
-    check,
-    check_digest,
-    check_enter,
-    check_leave,
-    check_rate,
-    check_shared,
-    check_worker,
-    worker_free,
-    worker_new,
-)
-from ratelimitd._ext.core cimport (
-    RL_DENY,
-    RL_MAX_ATTRIBUTES,
-    RL_MAX_HEADERS,
-    rl_counted,
-    rl_load_pointer,
-    rl_pair,
-    rl_request,
-    rl_spine,
-    rl_store_pointer,
-    rl_verdict,
-    rl_view,
-)
-from ratelimitd._ext.events cimport ring_pop
-from ratelimitd._ext.limit.key cimport key_digest
-from ratelimitd._ext.limit.table cimport (
-    table_free,
-    table_get_stats,
-    table_lookup,
-    table_new,
-    table_reset,
-    table_stats,
-)
-from ratelimitd._ext.limit.window cimport window_view
 from ratelimitd._ext.bytes.address cimport rl_address, rl_address_parse
+from ratelimitd._ext.check cimport check
+from ratelimitd._ext.convert cimport Request, to_bytes, verdict_dict
+from ratelimitd._ext.core cimport rl_counted, rl_load_pointer, rl_spine, rl_store_pointer, rl_verdict, rl_view
+from ratelimitd._ext.events cimport ring_pop
+from ratelimitd._ext.keying cimport key_digest_of, key_rate
+from ratelimitd._ext.limit.key cimport key_digest
+from ratelimitd._ext.limit.table cimport table_free, table_get_stats, table_lookup, table_new, table_reset, table_stats
+from ratelimitd._ext.limit.window cimport window_view
 from ratelimitd._ext.net.server cimport (
     RL_ABUSE_COUNT,
     RL_HEALTH_NOT_SERVING,
@@ -72,18 +40,37 @@ from ratelimitd._ext.net.server cimport (
     rl_server_stats_t,
     rl_server_stop,
 )
-from ratelimitd._ext.snapshot cimport Snapshot, snapshot, snapshot_build, snapshot_domain, snapshot_find, snapshot_limit, snapshot_rate
+from ratelimitd._ext.snapshot cimport (
+    Snapshot,
+    snapshot,
+    snapshot_build,
+    snapshot_domain,
+    snapshot_find,
+    snapshot_limit,
+    snapshot_rate,
+)
+from ratelimitd._ext.worker cimport (
+    COUNT_KINDS,
+    COUNT_NEAR,
+    COUNT_OVER_LIMIT,
+    COUNT_SHADOW,
+    COUNT_SLOTS,
+    check_shared,
+    check_worker,
+    worker_enter,
+    worker_free,
+    worker_leave,
+    worker_new,
+)
 
+from ratelimitd._ext.events import REASONS
 from ratelimitd.errors import EngineError
 from ratelimitd.policy.plan import Plan
 
 cdef extern from "<unistd.h>" nogil:
     int usleep(unsigned int microseconds)
 
-cdef extern from "wire/messages.h" namespace "rl" nogil:
-    void client_headers(const rl_verdict &verdict, void (*sink)(void *context, rl_view name, rl_view value) noexcept, void *context)
 
-REASONS = ("", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload")
 METHODS = ("envoy_check", "check", "check_batch", "health", "reflection", "unknown")
 ABUSES = ("protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled")
 
@@ -154,8 +141,8 @@ cdef class Engine:
         if self.shared.table == NULL:
             raise EngineError(f"cannot reserve memory for {max_keys} keys: lower max_keys")
         self.spine.self = &self.shared
-        self.spine.enter = check_enter
-        self.spine.leave = check_leave
+        self.spine.enter = worker_enter
+        self.spine.leave = worker_leave
         self.spine.check = check
         self._new_server(workers, server or {})
 
@@ -260,7 +247,7 @@ cdef class Engine:
     # ---- deciding in process
 
     def check(self, request, *, now_ns=None):
-        cdef _Request native = _Request(request)
+        cdef Request native = Request(request)
         cdef rl_verdict *verdict = <rl_verdict *>calloc(1, sizeof(rl_verdict))
         cdef uint32_t worker = self.shared.worker_count - 1
         cdef int64_t now = time.time_ns() if now_ns is None else now_ns
@@ -268,17 +255,17 @@ cdef class Engine:
             raise MemoryError
         try:
             with self._lock:
-                check_enter(&self.shared, worker)
+                worker_enter(&self.shared, worker)
                 check(&self.shared, worker, now, &native.data, verdict)
-                answer = _verdict(verdict)
-                check_leave(&self.shared, worker)
+                answer = verdict_dict(verdict)
+                worker_leave(&self.shared, worker)
             return answer
         finally:
             free(verdict)
 
     def bench(self, request, count, *, now_ns=None):
         """Decides the same request count times without the interpreter lock; nanoseconds per check. For benchmarks/micro.py."""
-        cdef _Request native = _Request(request)
+        cdef Request native = Request(request)
         cdef rl_verdict *verdict = <rl_verdict *>calloc(1, sizeof(rl_verdict))
         cdef uint32_t worker = self.shared.worker_count - 1
         cdef int64_t now = time.time_ns() if now_ns is None else now_ns
@@ -289,10 +276,10 @@ cdef class Engine:
             with self._lock:
                 started = time.perf_counter_ns()
                 with nogil:
-                    check_enter(&self.shared, worker)
+                    worker_enter(&self.shared, worker)
                     for turn in range(turns):
                         check(&self.shared, worker, now, &native.data, verdict)
-                    check_leave(&self.shared, worker)
+                    worker_leave(&self.shared, worker)
                 return (time.perf_counter_ns() - started) / count
         finally:
             free(verdict)
@@ -326,7 +313,7 @@ cdef class Engine:
         cdef const snapshot_domain *place
         cdef uint32_t index
         cdef rl_view name
-        cdef bytes domain_name = _bytes(domain), limit_name = _bytes(limit)
+        cdef bytes domain_name = to_bytes(domain), limit_name = to_bytes(limit)
         if current is None:
             return None
         name.data = domain_name
@@ -338,7 +325,7 @@ cdef class Engine:
             if (<bytes>place.limits[index].name.data[:place.limits[index].name.size]) == limit_name:
                 out = _Key()
                 out.owner = current
-                out.set(&self.shared, &place.limits[index], [_bytes(part) for part in key])
+                out.set(&self.shared, &place.limits[index], [to_bytes(part) for part in key])
                 return out
         return None
 
@@ -346,7 +333,7 @@ cdef class Engine:
 
     def listen(self, address):
         cdef char bound[256]
-        cdef bytes text = _bytes(address)
+        cdef bytes text = to_bytes(address)
         cdef const char *wanted = text
         cdef int code
         bound[0] = 0
@@ -550,118 +537,8 @@ cdef class _Key:
         if rl_address_parse(text, &client):
             known = &client
         self.slot = limit.slot
-        check_digest(&shared.secret, limit, views, &self.digest)
-        self.rate = check_rate(limit, text, known)
-
-
-cdef class _Request:
-    """An rl_request made of Python values, which it keeps alive."""
-
-    cdef rl_request data
-    cdef rl_pair headers[RL_MAX_HEADERS]
-    cdef rl_pair attributes[RL_MAX_ATTRIBUTES]
-    cdef list kept
-
-    def __cinit__(self, request):
-        self.kept = []
-        memset(&self.data, 0, sizeof(rl_request))
-        self.data.domain = self.view(request.get("domain", b""))
-        self.data.source_address = self.view(request.get("source_address", b""))
-        self.data.method = self.view(request.get("method", b""))
-        self.data.path = self.view(request.get("path", b""))
-        self.data.host = self.view(request.get("host", b""))
-        self.data.scheme = self.view(request.get("scheme", b""))
-        headers = request.get("headers") or []
-        self.data.headers = self.headers
-        self.data.header_count = self.pairs(self.headers, headers, RL_MAX_HEADERS, "headers", True)
-        attributes = list((request.get("attributes") or {}).items())
-        self.data.attributes = self.attributes
-        self.data.attribute_count = self.pairs(self.attributes, attributes, RL_MAX_ATTRIBUTES, "attributes", False)
-        body = request.get("body")
-        if body is not None:
-            self.data.has_body = 1
-            self.data.body = self.view(body)
-        cost = request.get("cost")
-        self.data.cost = 1 if cost is None else cost
-        self.data.partial_body = bool(request.get("partial_body"))
-        self.data.dry_run = bool(request.get("dry_run"))
-        self.data.explain = bool(request.get("explain"))
-
-    cdef rl_view view(self, object value):
-        cdef rl_view out
-        cdef bytes data = _bytes(value)
-        self.kept.append(data)
-        out.data = data
-        out.size = <uint32_t>len(data)
-        return out
-
-    cdef uint32_t pairs(self, rl_pair *out, object pairs, uint32_t most, str what, bint lower) except? 0:
-        cdef uint32_t index = 0
-        if len(pairs) > most:
-            raise EngineError(f"{what}: {len(pairs)}, at most {most}")
-        for name, value in pairs:
-            out[index].name = self.view(_bytes(name).lower() if lower else name)
-            out[index].value = self.view(value)
-            index += 1
-        return index
-
-
-cdef bytes _bytes(object value):
-    return value.encode() if isinstance(value, str) else bytes(value)
-
-
-cdef str _text(rl_view view):
-    return view.data[:view.size].decode("utf-8", "replace") if view.size else ""
-
-
-cdef void _add_header(void *context, rl_view name, rl_view value) noexcept with gil:
-    (<list>context).append((_text(name), _text(value)))
-
-
-cdef dict _verdict(const rl_verdict *verdict):
-    cdef int index
-    headers = []
-    client_headers(verdict[0], _add_header, <void *>headers)
-    decided_by = _text(verdict.list)
-    if verdict.deciding_state >= 0:
-        decided_by = _text(verdict.states[verdict.deciding_state].name)
-    elif verdict.deciding_match >= 0 and verdict.decision == RL_DENY:
-        decided_by = _text(verdict.matches[verdict.deciding_match].id)
-    return {
-        "decision": "deny" if verdict.decision == RL_DENY else "allow",
-        "status": verdict.status,
-        "reason": REASONS[verdict.reason],
-        "decided_by": decided_by,
-        "domain": _text(verdict.domain),
-        "limits": [
-            {
-                "name": _text(verdict.states[index].name),
-                "limit": verdict.states[index].limit,
-                "remaining": verdict.states[index].remaining,
-                "window_ms": verdict.states[index].window_ms,
-                "reset_after_ms": verdict.states[index].reset_after_ms,
-                "over": bool(verdict.states[index].over),
-                "shadow": bool(verdict.states[index].shadow),
-                "unlimited": bool(verdict.states[index].unlimited),
-            }
-            for index in range(verdict.state_count)
-        ],
-        "matches": [
-            {
-                "id": _text(verdict.matches[index].id),
-                "target": _text(verdict.matches[index].target),
-                "score": verdict.matches[index].score,
-            }
-            for index in range(verdict.match_count)
-        ],
-        "score": verdict.score,
-        "bytes_inspected": verdict.bytes_inspected,
-        "inspected_all": bool(verdict.inspected_all),
-        "headers": headers,
-        "reference": f"{verdict.reference:016x}" if verdict.reference else "",
-        "shadow_denied": bool(verdict.shadow_denied),
-        "retry_after": verdict.retry_after_s,
-    }
+        key_digest_of(&shared.secret, limit, views, &self.digest)
+        self.rate = key_rate(limit, text, known)
 
 
 def _differences(old, new):

@@ -48,9 +48,11 @@ def test_private_keys_are_hashed_alike() -> None:
     target.swap(plan(limit("ban", 0), log_keys="hash"))
     for address in ("203.0.113.7", "203.0.113.7", "203.0.113.8"):
         target.check(request(source_address=address), now_ns=START)
-    keys = [event["key"] for event in target.events()]
+    events = target.events()
+    keys = [event["key"] for event in events]
     assert keys[0] == keys[1] != keys[2]
     assert "203.0.113" not in "".join(keys)
+    assert {event["path"] for event in events} == {"/a"}
 
 
 def test_a_full_ring_loses_events_and_says_so() -> None:

@@ -1,0 +1,127 @@
+"""Decisions worth telling: which, how often, and with what in them."""
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
+
+from ratelimitd._ext.bytes.address cimport rl_address, rl_address_format
+from ratelimitd._ext.bytes.query cimport rl_target_split
+from ratelimitd._ext.core cimport RL_ALLOW, RL_REASON_SCAN, rl_request, rl_verdict, rl_view
+from ratelimitd._ext.events cimport EVENT_RULES, event, event_set, event_set_path, event_text, ring_claim, ring_push
+from ratelimitd._ext.keying cimport KEY_TEXT_MAX, key_join, key_parts
+from ratelimitd._ext.limit.key cimport key_digest, key_hash
+from ratelimitd._ext.match.attributes cimport rl_attributes_client
+from ratelimitd._ext.snapshot cimport SNAPSHOT_MAX_KEY_PARTS, snapshot_domain
+from ratelimitd._ext.worker cimport check_shared, check_worker
+
+
+cdef uint32_t tell_sample(check_shared *self, check_worker *mine, int64_t now_ns) noexcept nogil:
+    """What this sample stands for. Once a second the interval follows the traffic, so that logging costs the same at any rate."""
+    cdef uint32_t weight = mine.sample_every
+    cdef int64_t second = now_ns // 1000000000
+    cdef uint64_t fitting
+    if second != mine.sample_second:
+        fitting = <uint64_t>mine.sample_every * mine.sampled // self.allows_per_second
+        mine.sample_every = <uint32_t>min(max(fitting, <uint64_t>self.sample), <uint64_t>1 << 24)
+        mine.sample_second = second
+        mine.sampled = 0
+    mine.sampled += 1
+    mine.until_sample = mine.sample_every
+    return weight if weight else 1  # the first decision of all
+
+
+cdef bint tell_may_deny(check_shared *self, check_worker *mine, int64_t now_ns, uint32_t *weight) noexcept nogil:
+    """At most denials_per_second are logged; each logged one carries those that were not."""
+    cdef int64_t second = now_ns // 1000000000
+    if second != mine.denials_second:
+        mine.denials_second = second
+        mine.denials_left = self.denials_per_second
+    if mine.denials_left == 0:
+        mine.denials_skipped += 1
+        return False
+    mine.denials_left -= 1
+    weight[0] = 1 + mine.denials_skipped
+    mine.denials_skipped = 0
+    return True
+
+
+cdef void tell(
+    const check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, const rl_verdict *verdict, uint32_t weight
+) noexcept nogil:
+    cdef event *out = ring_claim(&mine.ring)
+    cdef rl_address client
+    cdef rl_view text
+    cdef char address[46]
+    cdef uint32_t index
+    if out == NULL:
+        return
+    out.time_ns = now_ns
+    out.reference = verdict.reference
+    out.weight = weight
+    out.score = verdict.score
+    out.status = verdict.status
+    out.decision = verdict.decision
+    out.reason = verdict.reason
+    out.shadow = verdict.shadow_denied
+    event_set(&out.domain, domain.name)
+    event_set(&out.method, request.method)
+    event_set_path(&out.path, _without_query(request.path) if domain.hash_keys else request.path)
+    text.data = NULL
+    text.size = 0
+    if rl_attributes_client(mine.attributes, &client):
+        text.data = address
+        text.size = rl_address_format(&client, address)
+    _set_private(self, domain, &out.client, text)
+    out.rule_count = <uint8_t>min(<uint32_t>verdict.match_count, <uint32_t>EVENT_RULES)
+    for index in range(out.rule_count):
+        event_set(&out.rules[index], verdict.matches[index].id)
+    _log_decider(self, mine, domain, verdict, out)
+    ring_push(&mine.ring)
+
+
+cdef void _log_decider(
+    const check_shared *self, check_worker *mine, const snapshot_domain *domain, const rl_verdict *verdict, event *out
+) noexcept nogil:
+    """Who decided (when nothing did: the limit that would have denied, were it enforced, or the tightest), and the key it counted."""
+    cdef rl_view parts[SNAPSHOT_MAX_KEY_PARTS]
+    cdef char joined[KEY_TEXT_MAX]
+    cdef int at = verdict.tightest_state
+    if verdict.decision == RL_ALLOW and verdict.shadow_denied:
+        at = _watched_state(verdict)
+    out.decided_by.size = out.key.size = 0
+    if verdict.list.size:
+        event_set(&out.decided_by, verdict.list)
+    elif verdict.reason == RL_REASON_SCAN:
+        event_set(&out.decided_by, verdict.matches[verdict.deciding_match].id)
+    elif at >= 0:
+        event_set(&out.decided_by, verdict.states[at].name)
+        if key_parts(mine, domain, mine.ids[at], parts):
+            _set_private(self, domain, &out.key, key_join(parts, domain.limits[mine.ids[at]].key_count, joined))
+
+
+cdef rl_view _without_query(rl_view target) noexcept nogil:
+    """Queries carry tokens and names: where keys are private, so are they."""
+    cdef rl_view path, query
+    rl_target_split(target, &path, &query)
+    return path
+
+
+cdef int _watched_state(const rl_verdict *verdict) noexcept nogil:
+    """The first shadow limit that objects, else the tightest."""
+    cdef int at
+    for at in range(verdict.state_count):
+        if verdict.states[at].over and verdict.states[at].shadow:
+            return at
+    return verdict.tightest_state
+
+
+cdef void _set_private(const check_shared *self, const snapshot_domain *domain, event_text *out, rl_view text) noexcept nogil:
+    """As it is, or its keyed hash when the policy wants keys hidden: the same key still gives the same text."""
+    cdef const char *digits = "0123456789abcdef"
+    cdef key_digest digest
+    cdef char hashed[16]
+    cdef int index
+    if domain.hash_keys and text.size:
+        key_hash(&self.secret, text.data, text.size, &digest)
+        for index in range(16):
+            hashed[index] = digits[(digest.lo >> (60 - 4 * index)) & 15]
+        text.data = hashed
+        text.size = 16
+    event_set(out, text)

@@ -1,0 +1,76 @@
+# A worker of the data plane, and what workers share. Written by its own thread alone, but for the snapshot and the ring.
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
+
+from ratelimitd._ext.events cimport event_ring
+from ratelimitd._ext.limit.key cimport key_secret
+from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, counter_table, table_hit
+from ratelimitd._ext.match.attributes cimport rl_attributes
+from ratelimitd._ext.match.matcher cimport rl_match_scratch
+from ratelimitd._ext.scan.layout cimport scan_result, scan_scratch
+from ratelimitd._ext.snapshot cimport snapshot, snapshot_rate
+
+
+# What is counted per domain, list and limit. A slot is one cache line of a worker.
+cdef enum:
+    COUNT_ALLOW = 0             # domain: nothing objected. list: it decided
+    COUNT_ALLOW_LIST = 1
+    COUNT_DENY_LIST = 2
+    COUNT_OVER_LIMIT = 3        # limit: it denied
+    COUNT_SCAN = 4
+    COUNT_PARTIAL_BODY = 5
+    COUNT_SHADOW = 6            # would have denied
+    COUNT_NEAR = 7              # limit: at 80 % or more
+    COUNT_KINDS = 8
+    COUNT_SLOTS = 32768         # slot 0 takes what finds no slot
+
+
+# Of all domains.
+cdef struct check_totals:
+    uint64_t no_policy_allow, no_policy_deny, overload
+    uint64_t scans, scan_bytes, scan_matches, scan_errors
+    uint64_t limits_truncated   # more limits applied than TABLE_MAX_HITS
+
+
+# Everything that one worker writes. Allocated alone, so that no two workers share a cache line.
+cdef struct check_worker:
+    snapshot *pinned            # read by the control plane: what may not be freed
+    uint64_t prepared           # generation that the scratches fit
+    uint8_t broken              # they could not be made to fit: out of memory
+    rl_attributes *attributes
+    rl_match_scratch *match_scratch
+    scan_scratch *scan_scratch_
+    scan_result scanned
+    uint32_t ids[TABLE_MAX_HITS]
+    const snapshot_rate *rates[TABLE_MAX_HITS]
+    table_hit hits[TABLE_MAX_HITS]
+    uint8_t hit_of[TABLE_MAX_HITS]
+    uint64_t *counts            # [COUNT_SLOTS][COUNT_KINDS]
+    check_totals totals
+    event_ring ring
+    uint64_t random
+    uint32_t until_sample       # allowed checks until the next one is logged
+    uint32_t sample_every       # ... and from one to the next at present
+    uint32_t sampled            # logged in sample_second
+    int64_t sample_second
+    uint32_t denials_left       # of this second
+    uint32_t denials_skipped
+    int64_t denials_second
+
+
+cdef struct check_shared:
+    snapshot *current           # published; swapped by the control plane
+    counter_table *table
+    key_secret secret
+    uint32_t sample             # 1 in N allowed checks is logged, or fewer; 0: none
+    uint32_t allows_per_second  # what sampling thins out to, about
+    uint32_t denials_per_second
+    uint32_t worker_count
+    check_worker **workers
+
+
+cdef check_worker *worker_new(uint64_t seed) noexcept nogil
+cdef void worker_free(check_worker *worker) noexcept nogil
+
+# Two thirds of rl_spine (core/spine.h). self is a check_shared.
+cdef void worker_enter(void *self, uint32_t worker) noexcept nogil
+cdef void worker_leave(void *self, uint32_t worker) noexcept nogil
