@@ -33,13 +33,13 @@ serve: build
 
 # Everything below is incremental: run it as often as you like.
 build: system $(VENV)/.runtime
+	@mkdir -p build
 	@$(BIN)/python setup.py -q build_ext --inplace >build/build.log 2>&1 || { cat build/build.log; exit 1; }
 
 $(VENV)/.runtime: pyproject.toml
 	@echo 'building (two minutes the first time)...'
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'ratelimitd needs Python 3.11 or later: make PYTHON=/path/to/python3.11 ...'; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
-	@mkdir -p build
 	$(BIN)/pip install -q --disable-pip-version-check 'setuptools>=77' 'cython>=3.3,<4' 'grpcio-tools>=1.70'
 	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e .
 	@touch $@
