@@ -55,12 +55,15 @@ class Buffer {
   }
 
  private:
+  // Holds most answers: thousands of streams may each keep one that their peer does not read.
+  static constexpr size_t kFirst = 512;
+
   bool grow(size_t n) {
     size_t used = size();
     if (begin_ > 0 && capacity_ - used >= n && begin_ >= used) {
       std::memmove(data_, data_ + begin_, used);
     } else {
-      size_t capacity = capacity_ ? capacity_ * 2 : 4096;
+      size_t capacity = capacity_ ? capacity_ * 2 : kFirst;
       while (capacity < used + n) capacity *= 2;
       char *data = static_cast<char *>(std::malloc(capacity));
       if (!data) {

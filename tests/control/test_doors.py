@@ -193,6 +193,23 @@ def test_abuse_is_answered_counted_and_harms_nobody_else(shared: Server, kind: s
     assert value(shared, "ratelimitd_abuse_total", kind=kind) == before + 1
 
 
+def test_answers_that_nobody_reads_cost_little_more_than_their_bytes(launch: Launch, policy: Path) -> None:
+    """A peer whose windows let nothing out has its answers kept, each in memory of its own."""
+    server = launch("--policy", str(policy))
+    with Client(server.addresses[0], timeout=5) as client:
+        assert client.check(Request(path="/")).allowed
+        before, calls = resident(server), range(1, 1801, 2)
+        peers = [Peer(server.addresses[0], settings={4: 0}) for _ in range(20)]  # initial window: 0
+        for peer in peers:
+            peer.send(*[peer.call(stream) for stream in calls])
+        made = len(peers) * len(calls)
+        server.until(lambda: value(server, "ratelimitd_calls_total", method="check") > made)
+        assert resident(server) - before < made * 2500
+        assert client.check(Request(path="/", source_address="192.0.2.1")).allowed
+        for peer in peers:
+            peer.close()
+
+
 def test_unknown_methods_and_passed_deadlines_are_counted(shared: Server) -> None:
     unknown = value(shared, "ratelimitd_grpc_errors_total", code="UNIMPLEMENTED")
     passed = value(shared, "ratelimitd_deadline_passed_total")
