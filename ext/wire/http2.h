@@ -8,12 +8,12 @@
 // One Http2Context serves all connections of one thread. Between recv() (or any other call that may answer) and the
 // send() that follows no other connection of the context may be touched: they share the memory in which answers wait.
 //
-// Memory of one connection, in bytes, whatever its peer does:
-//   session    about 32 KiB: two HPACK tables of 4 KiB, frames being read and written, at most 128 acknowledgements in
-//   line streams    max_streams x about 1 KiB requests   2 x max_buffered(): messages that came in pieces; more is
-//   answered RESOURCE_EXHAUSTED answers    max_streams x the largest unary answer and 1 MiB of streamed ones, when the
-//   peer does not read; the owner bounds what it
-//              buffers itself
+// Memory of one connection, whatever its peer does:
+// - the session: about 32 KiB. Two HPACK tables of 4 KiB, what is read and written, at most 128 acknowledgements;
+// - streams: max_streams of about 1 KiB;
+// - requests: twice max_buffered() of messages that came in pieces. More is answered RESOURCE_EXHAUSTED;
+// - answers, when the peer does not read: max_streams times the largest unary one, and 1 MiB of streamed ones.
+//   The owner bounds what it buffers itself.
 #pragma once
 #include <nghttp2/nghttp2.h>
 
