@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ratelimitd.background import Background
 from ratelimitd.errors import Diagnostic, EngineError, PolicyError
 from ratelimitd.log import Logger
 from ratelimitd.policy import Policy
@@ -82,6 +83,7 @@ class Reloader:
         self._swap = swap
         self._compare = compare
         self._log = log
+        self._background = Background()
         self._seen = ""
         self._wake = asyncio.Event()
         self._forced = False
@@ -149,7 +151,7 @@ class Reloader:
         began = time.monotonic()
         before = self.policy
         try:
-            policy = await asyncio.to_thread(self._load, self.path)
+            policy = await self._background.run(self._load, self.path)
             report = await asyncio.to_thread(self._swap, policy.plan)
         except PolicyError as error:
             self._reject(tuple(error.diagnostics))
