@@ -14,13 +14,15 @@ PATIENCE_SECONDS = 0.5
 
 
 def _give_way() -> None:
-    """SCHED_IDLE: a worker that wakes up preempts this thread at once; a low priority alone would let it finish its slice."""
+    """SCHED_IDLE: a worker that wakes up preempts this thread at once. At a low priority it would finish its slice."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 class Background:
-    """Runs pure jobs in an idle-class thread. A machine that is busy to the brim leaves such a thread no time, so a job that is
-    not done within PATIENCE_SECONDS is begun anew in an ordinary thread.
+    """Runs pure jobs in an idle-class thread.
+
+    A machine that is busy to the brim leaves such a thread no time, so a job that is not done within PATIENCE_SECONDS is
+    begun anew in an ordinary thread.
     """
 
     def __init__(self) -> None:
