@@ -21,8 +21,8 @@ def _give_way() -> None:
 class Background:
     """Runs pure jobs in an idle-class thread.
 
-    A machine that is busy to the brim leaves such a thread no time, so a job that is not done within PATIENCE_SECONDS is
-    begun anew in an ordinary thread.
+    A machine that is busy to the brim leaves such a thread no time, so a job that is not done within PATIENCE_SECONDS
+    is begun anew in an ordinary thread.
     """
 
     def __init__(self) -> None:
