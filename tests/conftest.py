@@ -1,0 +1,12 @@
+"""For all tests."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+# CI looks at the same examples every time, so what it finds is of the change. Everywhere else the search goes on.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
