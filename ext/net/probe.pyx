@@ -3,59 +3,26 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
-
-cdef extern from "net/server.h" nogil:
-    enum:
-        RL_ABUSE_COUNT
-        RL_LATENCY_BUCKETS
-        RL_METHOD_COUNT
-
-    ctypedef struct rl_server:
-        pass
-
-    ctypedef struct rl_server_options:
-        uint32_t workers
-        uint32_t max_connections
-        uint32_t max_streams
-        uint32_t max_message
-        uint32_t max_header_list
-        uint32_t max_batch
-        uint32_t idle_timeout_ms
-        uint32_t stall_timeout_ms
-        uint32_t max_connection_age_ms
-        uint32_t max_connection_age_grace_ms
-        uint32_t max_output
-
-    ctypedef struct rl_server_stats_t:
-        uint64_t connections_accepted
-        uint64_t connections_closed
-        uint64_t connections_refused
-        uint64_t *connections_by_worker
-        uint64_t bytes_read
-        uint64_t bytes_written
-        uint64_t turns
-        uint64_t *calls
-        uint64_t *grpc_errors
-        uint64_t shed
-        uint64_t deadline_passed
-        uint64_t *abuse
-        uint64_t *latency
-        uint64_t latency_sum_ns
-
-    ctypedef struct rl_spine:
-        pass
-
-    rl_server *rl_server_new(const rl_server_options *options, const rl_spine *spine)
-    void rl_server_free(rl_server *server)
-    const char *rl_server_error(const rl_server *server)
-    int rl_server_listen(rl_server *server, const char *address, char *bound, size_t bound_size)
-    int rl_server_set_descriptors(rl_server *server, const uint8_t *data, size_t size)
-    int rl_server_start(rl_server *server)
-    void rl_server_set_health(rl_server *server, int state)
-    void rl_server_drain(rl_server *server)
-    uint32_t rl_server_connections(const rl_server *server)
-    void rl_server_stop(rl_server *server)
-    void rl_server_stats(const rl_server *server, rl_server_stats_t *stats)
+from ratelimitd._ext.core cimport rl_spine
+from ratelimitd._ext.net.server cimport (
+    RL_ABUSE_COUNT,
+    RL_LATENCY_BUCKETS,
+    RL_METHOD_COUNT,
+    rl_server,
+    rl_server_connections,
+    rl_server_drain,
+    rl_server_error,
+    rl_server_free,
+    rl_server_listen,
+    rl_server_new,
+    rl_server_options,
+    rl_server_set_descriptors,
+    rl_server_set_health,
+    rl_server_start,
+    rl_server_stats,
+    rl_server_stats_t,
+    rl_server_stop,
+)
 
 
 cdef extern from "net/probe_spine.h" namespace "rl" nogil:
