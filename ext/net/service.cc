@@ -1,16 +1,17 @@
 #include "net/service.h"
 
+#include <cstdio>
+#include <cstring>
+
 #include "wire/health.h"
+#include "wire/protobuf.h"
 
 namespace rl {
 namespace {
 
 enum : uint32_t { kMaxWatchers = 16 };  // of one connection
 
-// google.rpc.Status{RESOURCE_EXHAUSTED, the message of refuse_overload, [google.rpc.RetryInfo{retry_delay: 1 s}]}
-constexpr char kRetryInASecond[] =
-    "CAgSNW5vIHBvbGljeSBpcyBpbiBmb3JjZSBvbiB0aGlzIHdvcmtlcjsgcmV0cnkgZWxzZXdoZXJlGjAKKHR5cGUuZ29vZ2xlYXBpcy5jb20vZ29v"
-    "Z2xlLnJwYy5SZXRyeUluZm8SBAoCCAE";
+enum : int32_t { kRetryMs = 1000 };  // when to come back after we were overloaded
 
 void decide(Service *service, const rl_request &request) {
   service->spine.check(service->spine.self, service->worker, service->wall_ns, &request, service->verdict.get());
@@ -19,7 +20,16 @@ void decide(Service *service, const rl_request &request) {
 
 void refuse(Service *service, Http2Connection *connection, Http2Stream *stream, DecodeError error) {
   service->counters->abuse[RL_ABUSE_MALFORMED].add(1);
-  connection->fail(stream, Status::kInvalidArgument, error);
+  connection->fail(stream, Status::kInvalidArgument, error, {.violation = view_of(error)});
+}
+
+// The same of one request of a batch: "requests[3].headers: more than 256".
+void refuse_part(Service *service, Http2Connection *connection, Http2Stream *stream, uint32_t index,
+                 DecodeError error) {
+  char text[kMaxText];
+  const bool names_field = std::strstr(error, ": ") != nullptr;
+  std::snprintf(text, sizeof text, "requests[%u]%s%s", index, names_field ? "." : ": ", error);
+  refuse(service, connection, stream, text);
 }
 
 // A failure of ours, not a verdict: the caller's own failure mode decides then. True when it was one.
@@ -27,7 +37,7 @@ bool refuse_overload(Service *service, Http2Connection *connection, Http2Stream 
   if (service->verdict->reason != RL_REASON_OVERLOAD) return false;
   service->counters->shed.add(1);
   connection->fail(stream, Status::kResourceExhausted, "no policy is in force on this worker; retry elsewhere",
-                   kRetryInASecond);
+                   {.retry_ms = kRetryMs});
   return true;
 }
 
@@ -57,8 +67,8 @@ void check(Service *service, Http2Connection *connection, Http2Stream *stream, r
   }
 }
 
-// Nothing is counted unless all of the batch is well formed.
-DecodeError validate_batch(Service *service, rl_view message) {
+// Nothing is counted unless all of the batch is well formed. False: it is not, and was refused.
+bool validate_batch(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
   size_t cursor = 0;
   rl_view part;
   rl_request request;
@@ -66,14 +76,22 @@ DecodeError validate_batch(Service *service, rl_view message) {
   uint32_t count = 0;
   int found;
   while ((found = next_batch_request(message, &cursor, &part, &error)) == 1) {
-    if (++count > service->max_batch) return "too many requests in one batch";
-    if ((error = decode_check(part, service->arena.get(), &request))) return error;
+    if (count == service->max_batch) {
+      refuse(service, connection, stream, "requests: too many for one batch");
+      return false;
+    }
+    if ((error = decode_check(part, service->arena.get(), &request))) {
+      refuse_part(service, connection, stream, count, error);
+      return false;
+    }
+    ++count;
   }
-  return found < 0 ? error : nullptr;
+  if (found < 0) refuse(service, connection, stream, error);
+  return found == 0;
 }
 
 void check_batch(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
-  if (DecodeError error = validate_batch(service, message)) return refuse(service, connection, stream, error);
+  if (!validate_batch(service, connection, stream, message)) return;
   Buffer *out = connection->begin_message(stream);
   if (!out) return;
   size_t cursor = 0;

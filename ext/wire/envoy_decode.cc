@@ -156,7 +156,7 @@ void read_context_extension(EnvoyDraft *draft, rl_view bytes) {
     draft->request->domain = value;
   } else if (equals(name, "ratelimitd_cost")) {
     if (!parse_decimal(value, &draft->request->cost)) {
-      draft->fail("context_extensions.ratelimitd_cost: must be a whole number from 0 to 4294967295");
+      draft->fail("attributes.context_extensions.ratelimitd_cost: must be a whole number from 0 to 4294967295");
     }
   } else {
     add_attribute(draft, name, value);
@@ -193,7 +193,7 @@ DecodeError decode_envoy_check(rl_view bytes, RequestArena *arena, rl_request *o
     }
   });
   if (!draft.error && !draft.has_http) {
-    draft.fail("attributes.request.http is missing: call Check from the HTTP filter envoy.filters.http.ext_authz");
+    draft.fail("attributes.request.http: missing; call Check from the HTTP filter envoy.filters.http.ext_authz");
   }
   // http.id is the id of Envoy's stream: better than nothing.
   if (out->request_id.size == 0) out->request_id = draft.id;

@@ -25,6 +25,7 @@
 #include "wire/budget.h"
 #include "wire/buffer.h"
 #include "wire/counter.h"
+#include "wire/details.h"
 #include "wire/grpc.h"
 #include "wire/pool.h"
 
@@ -155,8 +156,8 @@ class Http2Connection {
   // Takes back what was appended since begin_message().
   void drop_message();
   // Ends the call. The message is percent-encoded, and must be static text when answers have been streamed before.
-  // `details`, if any: grpc-status-details-bin in base64, static text; not sent when answers have been streamed before.
-  void fail(Http2Stream *stream, Status status, const char *message, const char *details = nullptr);
+  // Details are not sent when answers have been streamed before.
+  void fail(Http2Stream *stream, Status status, const char *message, const Details &details = {});
   uint32_t watcher_count() const { return watcher_count_; }
   void watch(Http2Stream *stream);
   template <typename F>

@@ -91,7 +91,7 @@ void Http2Connection::reply(Http2Stream *s) {
 
 void Http2Connection::drop_message() { context_->answers.truncate(message_at_); }
 
-void Http2Connection::fail(Http2Stream *s, Status status, const char *message, const char *details) {
+void Http2Connection::fail(Http2Stream *s, Status status, const char *message, const Details &details) {
   if (s->ended || doomed_) return;
   context_->counters->grpc_errors[static_cast<int>(status)].add(1);
   if (s->opened) {
@@ -102,7 +102,12 @@ void Http2Connection::fail(Http2Stream *s, Status status, const char *message, c
   nghttp2_nv fields[6] = {kHeaders[0], kHeaders[1], status_fields.fields[0], status_fields.fields[1]};
   size_t count = 4;
   if (status == Status::kUnimplemented) fields[count++] = kAcceptEncoding;
-  if (details) fields[count++] = field("grpc-status-details-bin", 23, details, std::strlen(details), kNoCopy);
+  char status_proto[kMaxDetails];
+  if (!details.empty()) {
+    const size_t size =
+        encode_details(status, {message, static_cast<uint32_t>(std::strlen(message))}, details, status_proto);
+    fields[count++] = field("grpc-status-details-bin", 23, status_proto, size, NGHTTP2_NV_FLAG_NO_COPY_NAME);
+  }
   mark_ended(s, status);
   if (nghttp2_is_fatal(nghttp2_submit_response(session_, s->id, fields, count, nullptr)))
     doom(NGHTTP2_INTERNAL_ERROR, -1);

@@ -9,6 +9,8 @@ namespace {
 
 // A header list this many times larger than allowed is an attack: no answer, no more decoding.
 enum : uint32_t { kBombFactor = 4 };
+// When to come back after we were overloaded.
+enum : int32_t { kRetryMs = 1000 };
 // Control tokens that a new call earns: window updates and pings come along with calls.
 enum : int32_t { kTokensPerCall = 4 };
 
@@ -108,7 +110,8 @@ void Http2Connection::finish_headers(Http2Stream *s) {
     return refuse(s, s->is_post ? "415" : "405");
   }
   counters->calls[door_of_method(s->method)].add(1);
-  if (leaving_ == Leaving::kFinal) return fail(s, Status::kUnavailable, "the server is leaving this connection");
+  if (leaving_ == Leaving::kFinal)
+    return fail(s, Status::kUnavailable, "the server is leaving this connection", {.retry_ms = 0});
   if (s->method == Method::kUnknown) {
     char text[sizeof path_ + 32];
     std::snprintf(text, sizeof text, "unknown method %.*s", static_cast<int>(path_size_), path_);
@@ -232,7 +235,7 @@ bool Http2Connection::keep(Http2Stream *s, rl_view bytes) {
                     context_->buffered + bytes.size <= context_->max_buffered_in_all();
   if (!fits || !s->body.append(bytes.data, bytes.size)) {
     context_->counters->shed.add(1);
-    fail(s, Status::kResourceExhausted, "too many incomplete messages");
+    fail(s, Status::kResourceExhausted, "too many incomplete messages", {.retry_ms = kRetryMs});
     return false;
   }
   buffered_ += bytes.size;

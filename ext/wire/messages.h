@@ -14,7 +14,8 @@ struct RequestArena {
   Buffer text;  // lower-cased names; its bytes do not move while a request is alive: reserve first
 };
 
-// Why a message cannot be used: ready for grpc-message. NULL means it could.
+// Why a message cannot be used: ready for grpc-message, "FIELD: what is wrong with it" when one field is to blame. NULL
+// means it could.
 using DecodeError = const char *;
 
 // envoy.service.auth.v3.CheckRequest. Views point into bytes (or the arena). The domain comes from the context

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 
 import grpc
 import pytest
@@ -12,6 +13,7 @@ from ratelimitd._engine import Engine
 from ratelimitd.policy.plan import Rule, Scan, ScanMode, Target, TargetRef
 from ratelimitd.v1 import ratelimit_pb2 as pb
 from ratelimitd.v1 import ratelimit_pb2_grpc as stubs
+from tests.net.google_rpc import details_of
 
 from .plans import limit, plan
 
@@ -38,9 +40,7 @@ def test_without_a_policy_a_call_fails_and_is_counted_as_shed(target: Engine) ->
             with pytest.raises(grpc.RpcError) as failed:
                 call()
             assert failed.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-            status = dict(failed.value.trailing_metadata())["grpc-status-details-bin"]
-            assert failed.value.details().encode() in status
-            assert status.endswith(b"google.rpc.RetryInfo" + b"\x12\x04\x0a\x02\x08\x01")  # in one second
+            assert details_of(failed.value)["RetryInfo"].retry_delay.ToTimedelta() == timedelta(seconds=1)
     assert target.stats()["server"]["shed"] == 2
 
 

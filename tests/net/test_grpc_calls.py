@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import time
 
@@ -250,6 +251,8 @@ def test_incomplete_messages_are_bounded_per_connection(serve, connect):
     peer.read_until(lambda: any(a.ended for a in peer.answers.values()))
     refused = [a for a in peer.answers.values() if a.ended]
     assert {a.grpc_status for a in refused} == {8}
+    for answer in refused:
+        assert b"google.rpc.RetryInfo" in base64.b64decode(answer.headers[-1]["grpc-status-details-bin"] + "==")
     assert server.stats()["shed"] >= 1
     peer.send(peer.call(1001))
     assert peer.answer(1001).grpc_status == 0
