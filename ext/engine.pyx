@@ -88,11 +88,20 @@ SERVER_DEFAULTS = {
 }
 
 
+cdef class Prepared:
+    """A compiled policy that nobody reads yet."""
+
+    cdef object owner             # the Engine that may publish it; None: it has
+    cdef Snapshot fresh
+    cdef dict programs            # rules -> compiled program
+    cdef double compile_ms
+
+
 cdef class Engine:
     cdef check_shared shared
     cdef rl_server *server
     cdef rl_spine spine
-    cdef object _swapping         # one swap at a time; held while a policy compiles
+    cdef object _swapping         # one swap at a time; not held while a policy compiles
     cdef object _lock             # the rest: the control worker, rings, counters; never held for long
     cdef dict _slots              # (kind, domain, name) -> metric slot
     cdef dict _programs           # rules -> compiled program, of the current snapshot
@@ -183,16 +192,29 @@ cdef class Engine:
 
     # ---- the policy
 
-    def swap(self, plan, *, cache_dir=None):
+    def prepare(self, plan, *, cache_dir=None):
+        """Takes no lock: a thread of the lowest priority may run it, and nobody who waits for a lock waits for that thread."""
+        cdef Prepared out = Prepared()
+        started = time.perf_counter()
+        out.owner = self
+        out.programs = dict(self._programs)
+        out.fresh = snapshot_build(plan, self._slot, out.programs, cache_dir)
+        out.compile_ms = (time.perf_counter() - started) * 1000
+        return out
+
+    def publish(self, Prepared prepared not None):
         cdef Snapshot fresh
         started = time.perf_counter()
         with self._swapping:
-            programs = dict(self._programs)
+            fresh = prepared.fresh
+            if prepared.owner is not self:
+                raise EngineError("this policy was prepared by another engine, or is published already")
             generation = self._current.data.generation + 1 if self._current is not None else 1
-            fresh = snapshot_build(plan, generation, self._slot, programs, cache_dir)
-            report = _differences(self._current.plan if self._current is not None else Plan(), plan)
-            used = {domain.scan.rules for domain in plan.domains}
-            self._programs = {rules: program for rules, program in programs.items() if rules in used}
+            fresh.data.generation = generation
+            report = _differences(self._current.plan if self._current is not None else Plan(), fresh.plan)
+            used = {domain.scan.rules for domain in fresh.plan.domains}
+            self._programs = {rules: program for rules, program in prepared.programs.items() if rules in used}
+            prepared.owner = prepared.fresh = prepared.programs = None
             with self._lock:
                 if self._current is not None:
                     self._retired.append(self._current)
@@ -202,9 +224,12 @@ cdef class Engine:
         report |= {
             "generation": generation,
             "databases": fresh.databases,
-            "compile_ms": (time.perf_counter() - started) * 1000,
+            "compile_ms": prepared.compile_ms + (time.perf_counter() - started) * 1000,
         }
         return report
+
+    def swap(self, plan, *, cache_dir=None):
+        return self.publish(self.prepare(plan, cache_dir=cache_dir))
 
     def _slot(self, kind, domain, name):
         """Slots are never taken back: a limit that returns goes on counting where it stopped. When they run out, slot 0 takes the rest."""

@@ -102,6 +102,6 @@ cdef class Snapshot:
 # The domain that a request names, the default one when it names none; NULL when there is no such domain.
 cdef const snapshot_domain *snapshot_find(const snapshot *self, rl_view name) noexcept nogil
 
-# Builds from a plan.Plan. slot_of(kind, domain, name) gives the metric slot of a domain, limit, list. programs: a dict from rule tuples to
+# Builds from a plan.Plan; generation is 0 until it is published. slot_of(kind, domain, name) gives the metric slot of a domain, limit, list. programs: a dict from rule tuples to
 # Program owners, reused when rules did not change. Raises EngineError.
-cdef Snapshot snapshot_build(object plan, uint64_t generation, object slot_of, dict programs, object cache_dir)
+cdef Snapshot snapshot_build(object plan, object slot_of, dict programs, object cache_dir)

@@ -120,13 +120,12 @@ cdef class Snapshot:
         return view
 
 
-cdef Snapshot snapshot_build(object plan, uint64_t generation, object slot_of, dict programs, object cache_dir):
+cdef Snapshot snapshot_build(object plan, object slot_of, dict programs, object cache_dir):
     cdef Snapshot self = Snapshot()
     cdef _Map names = _Map()
     cdef int index
     self.plan = plan
     self._owners.append(names)
-    self.data.generation = generation
     self.data.default_domain = plan.default_domain
     self.data.unknown_domain_deny = plan.unknown_domain_deny
     self.data.domain_count = <uint32_t>len(plan.domains)

@@ -13,7 +13,10 @@ class SwapReport(TypedDict):
     added: list[str]
     removed: list[str]
     databases: int  # pattern databases in the snapshot
-    compile_ms: float
+    compile_ms: float  # to prepare and to publish
+
+class Prepared:
+    """A compiled policy that is not in force yet."""
 
 class Event(TypedDict):
     """One sampled or denied decision, from the log ring."""
@@ -48,11 +51,20 @@ class Engine:
         denials_per_second: int = 100,  # per worker, to the log ring
         server: Mapping[str, int] | None = None,  # rl_server_options by name; unknown names raise EngineError
     ) -> None: ...
-    def swap(self, plan: Plan, *, cache_dir: str | None = None) -> SwapReport:
-        """Compile and publish, the heavy part without the interpreter lock. Raises EngineError; then nothing changed.
+    def prepare(self, plan: Plan, *, cache_dir: str | None = None) -> Prepared:
+        """Compile, the heavy part without the interpreter lock. Raises EngineError; nothing changes either way.
 
-        Until it returns, the other methods that look at counters or events wait: call them from threads.
+        Holds no lock meanwhile, so an idle-class thread may run it (background.py).
         """
+
+    def publish(self, prepared: Prepared) -> SwapReport:
+        """Put what was prepared in force: a pointer is stored and the old snapshot waited out, at most 200 ms.
+
+        Once for each Prepared, by the engine that made it; else EngineError, and nothing changed.
+        """
+
+    def swap(self, plan: Plan, *, cache_dir: str | None = None) -> SwapReport:
+        """Prepare and publish."""
 
     def check(self, request: Mapping[str, Any], *, now_ns: int | None = None) -> dict[str, Any]:
         """Decide one request in process, through the same spine.

@@ -22,7 +22,7 @@ from typing import Any
 
 from ratelimitd import __version__
 from ratelimitd import settings as process_settings
-from ratelimitd._engine import Engine
+from ratelimitd._engine import Engine, Prepared
 from ratelimitd.admin import server as admin
 from ratelimitd.admin.context import Context
 from ratelimitd.errors import EngineError, SettingsError
@@ -56,7 +56,7 @@ def serve(settings: Settings) -> int:
 
 
 def yield_to_workers() -> None:
-    """Lowers the priority of this thread and those that it starts: on few cores logs and compiles wait, not checks."""
+    """Lowers the priority of this thread and those that it starts: on few cores logs and scrapes wait, not checks."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), CONTROL_NICE)
 
 
@@ -86,13 +86,13 @@ class Process:
         )
         self._pump = Pump(self._engine, log, self._top)
         path = Path(settings.policy) if settings.policy else starter_policy()
-        self._reloader = Reloader(path, load_policy, self._swap, compare, log)
+        self._reloader = Reloader(path, load_policy, self._prepare, self._engine.publish, compare, log)
         self._admin: admin.Server | None = None
 
     # The policy.
 
-    def _swap(self, plan: Plan) -> Any:
-        return self._engine.swap(plan, cache_dir=self._settings.cache_dir or None)
+    def _prepare(self, plan: Plan) -> Prepared:
+        return self._engine.prepare(plan, cache_dir=self._settings.cache_dir or None)
 
     def _limits(self) -> dict[str, dict[str, list[str]]]:
         return {

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ratelimitd.background import Background
+from ratelimitd.background import in_background
 from ratelimitd.errors import Diagnostic, EngineError, PolicyError
 from ratelimitd.log import Logger
 from ratelimitd.policy import Policy
@@ -25,7 +25,7 @@ from ratelimitd.policy.load import policy_files
 from ratelimitd.policy.plan import Plan
 
 if TYPE_CHECKING:
-    from ratelimitd._engine import SwapReport
+    from ratelimitd._engine import Prepared, SwapReport
 
 POLL_SECONDS = 0.5
 SETTLE_SECONDS = 0.05  # contents that still change are not read yet ...
@@ -66,13 +66,16 @@ def told(changes: list[Change]) -> tuple[str, ...]:
 
 
 class Reloader:
-    """Owns which policy is in force. `load` and `swap` run in a thread; both may take seconds."""
+    """Owns which policy is in force. `load` and `prepare` may take seconds and give way to checks; `publish` does not,
+    and takes a moment.
+    """
 
     def __init__(
         self,
         path: Path,
         load: Callable[[Path], Policy],
-        swap: Callable[[Plan], SwapReport],
+        prepare: Callable[[Plan], Prepared],
+        publish: Callable[[Prepared], SwapReport],
         compare: Callable[[Plan, Plan], list[Change]],
         log: Logger,
     ) -> None:
@@ -80,10 +83,10 @@ class Reloader:
         self.state = ReloadState(source=str(path))
         self.policy: Policy | None = None
         self._load = load
-        self._swap = swap
+        self._prepare = prepare
+        self._publish = publish
         self._compare = compare
         self._log = log
-        self._background = Background()
         self._seen = ""
         self._wake = asyncio.Event()
         self._forced = False
@@ -92,7 +95,7 @@ class Reloader:
         """Loads at start. Raises PolicyError or EngineError: without a policy there is nothing to serve."""
         self._seen = fingerprint(self.path)
         policy = self._load(self.path)
-        self._accept(policy, self._swap(policy.plan), [])
+        self._accept(policy, self._publish(self._prepare(policy.plan)), [])
         return policy
 
     def request(self) -> None:
@@ -147,12 +150,13 @@ class Reloader:
         return before
 
     async def attempt(self) -> bool:
-        """Load, compile, swap; on any error the last good policy stays and the log says why."""
+        """Load, prepare, publish; on any error the last good policy stays and the log says why."""
         began = time.monotonic()
         before = self.policy
         try:
-            policy = await self._background.run(self._load, self.path)
-            report = await asyncio.to_thread(self._swap, policy.plan)
+            policy = await in_background(self._load, self.path)
+            prepared = await in_background(self._prepare, policy.plan)
+            report = await asyncio.to_thread(self._publish, prepared)
         except PolicyError as error:
             self._reject(tuple(error.diagnostics))
         except EngineError as error:

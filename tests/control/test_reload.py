@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import structlog
 
-from ratelimitd import reload
+from ratelimitd import background, reload
 from ratelimitd.errors import Diagnostic, EngineError, PolicyError
 from ratelimitd.policy import Policy
 from ratelimitd.policy.changes import Change
@@ -37,7 +37,8 @@ class Disk:
         self.lines: list[dict[str, Any]] = []
         self.swapped: list[str] = []
         self.refuse_swap = False
-        self.reloader = Reloader(path, self.load, self.swap, compare, self.log())
+        self.classes: list[int] = []  # the scheduling classes in which policies were prepared and published
+        self.reloader = Reloader(path, self.load, self.prepare, self.publish, compare, self.log())
 
     def log(self) -> Any:
         def take(logger: Any, method: str, event: Any) -> Any:
@@ -55,10 +56,15 @@ class Disk:
             raise PolicyError([Diagnostic("P101", "it is broken"), Diagnostic("P102", "twice")])
         return Policy(Plan(digest=text), (), (), ())
 
-    def swap(self, plan: Plan) -> Any:
+    def prepare(self, plan: Plan) -> Any:
+        self.classes.append(os.sched_getscheduler(0))
         if self.refuse_swap:
             raise EngineError("out of memory")
-        self.swapped.append(plan.digest)
+        return plan
+
+    def publish(self, prepared: Any) -> Any:
+        self.classes.append(os.sched_getscheduler(0))
+        self.swapped.append(prepared.digest)
         return {
             "generation": len(self.swapped),
             "kept": [],
@@ -108,6 +114,21 @@ def test_an_edit_in_place(tmp_path: Path, eye: str) -> None:
             path.write_text("two")
             await disk.until(lambda: disk.swapped == ["one", "two"])
             assert disk.reloader.state.changes == ("reset shop/per-ip: one -> two",)
+
+    asyncio.run(scenario())
+
+
+def test_compiling_gives_way_to_checks_and_publishing_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start nobody is waiting for an answer; later a worker on the same core may be."""
+    monkeypatch.setattr(background, "FAIR_SHARE", 0.0)  # however busy the machine is
+
+    async def scenario() -> None:
+        path = tmp_path / "p.yaml"
+        path.write_text("one")
+        async with running(path) as disk:
+            path.write_text("two")
+            await disk.until(lambda: disk.swapped == ["one", "two"], seconds=20)
+            assert disk.classes == [os.SCHED_OTHER, os.SCHED_OTHER, os.SCHED_IDLE, os.SCHED_OTHER]
 
     asyncio.run(scenario())
 

@@ -6,7 +6,10 @@ import gc
 import threading
 import weakref
 
+import pytest
+
 from ratelimitd._engine import Engine
+from ratelimitd.errors import EngineError
 from ratelimitd.policy.plan import Rate, Rule, Scan, ScanMode, Target, TargetRef
 
 from .plans import START, limit, plan, request
@@ -21,6 +24,35 @@ def test_counters_live_through_edits_of_the_number() -> None:
     assert (report["kept"], report["added"], report["removed"]) == (["shop/per-ip"], ["shop/new"], [])
     answer = target.check(request(), now_ns=START)
     assert [state["remaining"] for state in answer["limits"]] == [1, 8]
+
+
+def test_what_is_prepared_is_not_in_force_before_it_is_published() -> None:
+    target = Engine(max_keys=100)
+    target.swap(plan(limit("per-ip", 5)))
+    prepared = target.prepare(plan(limit("per-ip", 9)))
+    assert target.check(request(), now_ns=START)["limits"][0]["limit"] == 5
+    assert target.publish(prepared)["generation"] == 2
+    assert target.check(request(), now_ns=START)["limits"][0]["limit"] == 9
+
+
+def test_policies_are_published_in_any_order() -> None:
+    """Compared with the one in force then, whichever was in force when they were prepared."""
+    target = Engine(max_keys=100)
+    one, two = target.prepare(plan(limit("one", 5))), target.prepare(plan(limit("two", 5)))
+    assert target.publish(two)["added"] == ["shop/two"]
+    report = target.publish(one)
+    assert (report["generation"], report["added"], report["removed"]) == (2, ["shop/one"], ["shop/two"])
+
+
+def test_only_its_own_engine_publishes_a_policy_and_only_once() -> None:
+    target, other = Engine(max_keys=100), Engine(max_keys=100)
+    prepared = target.prepare(plan(limit("per-ip", 5)))
+    with pytest.raises(EngineError, match="another engine"):
+        other.publish(prepared)
+    target.publish(prepared)
+    with pytest.raises(EngineError, match="published already"):
+        target.publish(prepared)
+    assert target.stats()["generation"] == 1
 
 
 def test_a_limit_that_comes_back_finds_its_counters() -> None:
