@@ -479,40 +479,41 @@ cdef class Engine:
         return out
 
     cdef tuple _counts(self):
-        """(decisions, limits, shadow_denied) as _engine.pyi describes them. A limit's and a list's decisions carry its name, the others none."""
+        """(decisions, limits, shadow_denied) as _engine.pyi describes them. A limit's and a list's decisions carry its name, as what it is; the others none."""
         cdef uint32_t slot, kind
         decisions = []
         limits = []
-        watched = {}
+        shadows = {}
 
-        def decided(domain, decider, decision, reason, count):
+        def decided(domain, decision, reason, count, limit="", list=""):
             if count:
                 decisions.append(
-                    {"domain": domain, "limit": decider, "decision": decision, "reason": reason, "count": count}
+                    {"domain": domain, "limit": limit, "list": list, "decision": decision, "reason": reason, "count": count}
                 )
+
+        def watched(domain, near, shadow, limit="", list=""):
+            if near or shadow:
+                limits.append({"domain": domain, "limit": limit, "list": list, "near": near, "shadow_denied": shadow})
 
         for (what, domain_name, name), slot in list(self._slots.items()):
             domain, text = domain_name.decode(), name.decode()
+            shadow = self._counted(slot, COUNT_SHADOW)
             if what == "limit":
-                decided(domain, text, "deny", "over_limit", self._counted(slot, COUNT_OVER_LIMIT))
-                near, shadow = self._counted(slot, COUNT_NEAR), self._counted(slot, COUNT_SHADOW)
-                if near or shadow:
-                    limits.append({"domain": domain, "limit": text, "near": near, "shadow_denied": shadow})
+                decided(domain, "deny", "over_limit", self._counted(slot, COUNT_OVER_LIMIT), limit=text)
+                watched(domain, self._counted(slot, COUNT_NEAR), shadow, limit=text)
             elif what == "list":
-                decided(domain, text, "allow", "allow_list", self._counted(slot, 1))
-                decided(domain, text, "deny", "deny_list", self._counted(slot, 2))
-                shadow = self._counted(slot, COUNT_SHADOW)
-                if shadow:
-                    limits.append({"domain": domain, "limit": text, "near": 0, "shadow_denied": shadow})
+                decided(domain, "allow", "allow_list", self._counted(slot, 1), list=text)
+                decided(domain, "deny", "deny_list", self._counted(slot, 2), list=text)
+                watched(domain, 0, shadow, list=text)
             else:
-                watched[domain] = self._counted(slot, COUNT_SHADOW)
-                decided(domain, "", "allow", "", self._counted(slot, 0))
+                shadows[domain] = shadow
+                decided(domain, "allow", "", self._counted(slot, 0))
                 for kind in (4, 5):
-                    decided(domain, "", "deny", REASONS[kind], self._counted(slot, kind))
-        decided("", "", "allow", "no_policy", self._total("no_policy_allow"))
-        decided("", "", "deny", "no_policy", self._total("no_policy_deny"))
-        decided("", "", "deny", "overload", self._total("overload"))
-        return decisions, limits, watched
+                    decided(domain, "deny", REASONS[kind], self._counted(slot, kind))
+        decided("", "allow", "no_policy", self._total("no_policy_allow"))
+        decided("", "deny", "no_policy", self._total("no_policy_deny"))
+        decided("", "deny", "overload", self._total("overload"))
+        return decisions, limits, shadows
 
     cdef dict _server_stats(self):
         cdef rl_server_stats_t stats

@@ -92,8 +92,8 @@ class Engine:
 
         {"server": {rl_server_stats_t by field; "calls" and "abuse" by name, "grpc_errors" by code},
          "latency_bounds_us": [...],
-         "decisions": [{"domain", "limit", "decision", "reason", "count"}],   # only those above 0
-         "limits": [{"domain", "limit", "near", "shadow_denied"}],            # ... and of deny lists in the shadow
+         "decisions": [{"domain", "limit", "list", "decision", "reason", "count"}],   # only those above 0
+         "limits": [{"domain", "limit", "list", "near", "shadow_denied"}],   # a row is of a limit or of a list
          "shadow_denied": {domain: int},   # allowed checks that would be denied, were limits, lists and scan enforced
          "scan": {"scans", "bytes", "matches", "errors"},
          "table": {"keys", "max_keys", "inserted", "evicted", "expired", "sketched", "bytes"},

@@ -1,7 +1,8 @@
 """/metrics: the engine's native counters in the Prometheus format, read when scraped.
 
 Names follow the Prometheus conventions. Label values come from the policy, not from callers, and are bounded all the
-same: the first MAX_LIMITS limits keep their names for the life of the process, later ones are summed under "other".
+same: the first MAX_LIMITS limits and lists keep their names for the life of the process, later ones are summed under
+"other". A limit and a list may share a name, so each has a label of its own.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ratelimitd.admin.context import Context
 
 MAX_LIMITS = 1000
 OTHER = "other"
+PLACE = ("domain", "limit", "list")  # what decided; the other of limit and list is empty
 
 GRPC_CODES = (  # by number
 
@@ -55,21 +57,23 @@ def _labelled(name: str, text: str, label: str, values: Iterable[tuple[str, floa
 
 
 class Names:
-    """Bounds the limit label: a (domain, limit) seen among the first MAX_LIMITS keeps its name, so no series ever
-    goes backwards.
+    """Bounds the limit and list labels: a limit or list seen among the first MAX_LIMITS keeps its name, so no series
+    ever goes backwards.
     """
 
     def __init__(self, maximum: int = MAX_LIMITS) -> None:
         self._maximum = maximum
-        self._known: set[tuple[str, str]] = set()
+        self._known: set[tuple[str, str, str]] = set()
 
-    def bound(self, domain: str, limit: str) -> tuple[str, str]:
-        if not limit or (domain, limit) in self._known:
-            return domain, limit
+    def bound(self, domain: str, limit: str, list_: str = "") -> tuple[str, str, str]:
+        """The labels (domain, limit, list). At most one of limit and list is given: the two may share a name."""
+        labels = domain, limit, list_
+        if not (limit or list_) or labels in self._known:
+            return labels
         if len(self._known) < self._maximum:
-            self._known.add((domain, limit))
-            return domain, limit
-        return OTHER, OTHER
+            self._known.add(labels)
+            return labels
+        return OTHER, OTHER if limit else "", OTHER if list_ else ""
 
 
 class EngineCollector(Collector):
@@ -98,33 +102,33 @@ class EngineCollector(Collector):
     def _decisions(self, stats: dict[str, Any]) -> Iterator[Metric]:
         sums: defaultdict[tuple[str, ...], int] = defaultdict(int)
         for row in stats["decisions"]:
-            sums[*self._names.bound(row["domain"], row["limit"]), row["decision"], row["reason"] or "none"] += row[
-                "count"
-            ]
+            place = self._names.bound(row["domain"], row["limit"], row["list"])
+            sums[*place, row["decision"], row["reason"] or "none"] += row["count"]
         family = CounterMetricFamily(
             "ratelimitd_decisions",
             "Checks by what was decided, and by what.",
-            labels=["domain", "limit", "decision", "reason"],
+            labels=[*PLACE, "decision", "reason"],
         )
         for labels, count in sums.items():
             family.add_metric(list(labels), count)
         yield family
-        texts = {
-            "near": "Checks that left a limit with at most a fifth.",
-            "shadow_denied": "Denials of limits and lists that are only watched.",
-        }
-        for column, name in (("shadow_denied", "shadow_denials"), ("near", "near_limit")):
-            yield self._by_limit(stats["limits"], column, name, texts[column])
+        text = "Denials of limits and lists that are only watched."
+        yield self._by_limit(stats["limits"], "shadow_denied", "shadow_denials", text, PLACE)
+        text = "Checks that left a limit with at most a fifth."
+        rows = [row for row in stats["limits"] if row["limit"]]
+        yield self._by_limit(rows, "near", "near_limit", text, PLACE[:2])
         text = "Allowed checks that would be denied, were limits, lists and scan enforced."
         yield _labelled("shadow_denied_checks", text, "domain", stats["shadow_denied"].items())
 
-    def _by_limit(self, rows: list[dict[str, Any]], column: str, name: str, text: str) -> Metric:
-        sums: defaultdict[tuple[str, str], int] = defaultdict(int)
+    def _by_limit(
+        self, rows: list[dict[str, Any]], column: str, name: str, text: str, labels: tuple[str, ...]
+    ) -> Metric:
+        sums: defaultdict[tuple[str, ...], int] = defaultdict(int)
         for row in rows:
-            sums[self._names.bound(row["domain"], row["limit"])] += row[column]
-        family = CounterMetricFamily(f"ratelimitd_{name}", text, labels=["domain", "limit"])
-        for labels, count in sums.items():
-            family.add_metric(list(labels), count)
+            sums[self._names.bound(row["domain"], row["limit"], row["list"])[: len(labels)]] += row[column]
+        family = CounterMetricFamily(f"ratelimitd_{name}", text, labels=labels)
+        for place, count in sums.items():
+            family.add_metric(list(place), count)
         return family
 
     def _server(self, server: dict[str, Any], bounds_us: list[int]) -> Iterator[Metric]:

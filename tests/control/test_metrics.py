@@ -17,13 +17,20 @@ from ratelimitd.reload import ReloadState
 BOUNDS = [10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000]
 
 
+def row(count: int, decision: str, reason: str, *, limit: str = "", list_: str = "") -> dict[str, Any]:
+    """A row of Engine.stats()["decisions"]."""
+    place = {"domain": "shop", "limit": limit, "list": list_}
+    return {**place, "decision": decision, "reason": reason, "count": count}
+
+
 class Counted:
     """An engine that has counted."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = [
-            {"domain": "shop", "limit": "login", "decision": "deny", "reason": "over_limit", "count": 3},
-            {"domain": "shop", "limit": "", "decision": "allow", "reason": "", "count": 40},
+            row(3, "deny", "over_limit", limit="login"),
+            row(2, "deny", "deny_list", list_="login"),
+            row(40, "allow", ""),
         ]
 
     def stats(self) -> dict[str, Any]:
@@ -46,7 +53,10 @@ class Counted:
             },
             "latency_bounds_us": BOUNDS,
             "decisions": self.rows,
-            "limits": [{"domain": "shop", "limit": "login", "near": 7, "shadow_denied": 8}],
+            "limits": [
+                {"domain": "shop", "limit": "login", "list": "", "near": 7, "shadow_denied": 8},
+                {"domain": "shop", "limit": "", "list": "login", "near": 0, "shadow_denied": 9},
+            ],
             "shadow_denied": {"shop": 11},
             "scan": {"scans": 1, "bytes": 2, "matches": 3, "errors": 4},
             "table": {
@@ -95,10 +105,14 @@ def test_what_was_counted_is_what_is_read(samples: dict[tuple[str, frozenset[tup
     def value(name: str, **labels: str) -> float:
         return samples[f"ratelimitd_{name}", frozenset(labels.items())]
 
-    assert value("decisions_total", domain="shop", limit="login", decision="deny", reason="over_limit") == 3
-    assert value("decisions_total", domain="shop", limit="", decision="allow", reason="none") == 40
+    def decided(decision: str, reason: str, **place: str) -> float:
+        labels = {"domain": "shop", "limit": "", "list": "", **place}
+        return value("decisions_total", decision=decision, reason=reason, **labels)
+
+    assert decided("deny", "over_limit", limit="login") == 3
+    assert decided("allow", "none") == 40
     assert value("near_limit_total", domain="shop", limit="login") == 7
-    assert value("shadow_denials_total", domain="shop", limit="login") == 8
+    assert value("shadow_denials_total", domain="shop", limit="login", list="") == 8
     assert value("shadow_denied_checks_total", domain="shop") == 11
     assert value("connections") == 7
     assert value("connections_refused_total") == 1
@@ -115,6 +129,20 @@ def test_what_was_counted_is_what_is_read(samples: dict[tuple[str, frozenset[tup
     assert value("reloads_total", result="failure") == 1
     assert value("reload_success") == 0
     assert value("policy_info", digest="abc") == 1
+
+
+def test_a_list_and_a_limit_of_one_name_are_told_apart(
+    samples: dict[tuple[str, frozenset[tuple[str, str]]], float],
+) -> None:
+    def values(name: str) -> dict[tuple[str, str], float]:
+        return {
+            (dict(labels)["limit"], dict(labels)["list"]): count
+            for (sample, labels), count in samples.items()
+            if sample == f"ratelimitd_{name}"
+        }
+
+    assert values("decisions_total") == {("login", ""): 3, ("", "login"): 2, ("", ""): 40}
+    assert values("shadow_denials_total") == {("login", ""): 8, ("", "login"): 9}
 
 
 def test_the_histogram_is_cumulative_and_in_seconds(
@@ -156,21 +184,19 @@ def test_labels_are_bounded_and_no_series_goes_backwards() -> None:
             for s in f.samples
         }
 
-    def row(number: int, count: int) -> dict[str, Any]:
-        return {"domain": "d", "limit": f"l{number}", "decision": "deny", "reason": "over_limit", "count": count}
-
-    engine.rows = [row(n, 1) for n in range(1500)]
+    engine.rows = [row(1, "deny", "over_limit", limit=f"l{n}") for n in range(1500)]
     first = scrape()
     assert len(first) == 1001
-    assert first[OTHER, OTHER, "deny", "over_limit"] == 500
-    engine.rows = [row(n, 2) for n in reversed(range(1500))]
+    assert first[OTHER, OTHER, "", "deny", "over_limit"] == 500
+    engine.rows = [row(2, "deny", "over_limit", limit=f"l{n}") for n in reversed(range(1500))]
     second = scrape()
     assert all(second[labels] >= count for labels, count in first.items())
 
 
 def test_a_limit_that_has_a_name_keeps_it() -> None:
     names = Names(1)
-    assert names.bound("d", "a") == ("d", "a")
-    assert names.bound("d", "b") == (OTHER, OTHER)
-    assert names.bound("d", "a") == ("d", "a")
-    assert names.bound("d", "") == ("d", "")  # decided by no limit
+    assert names.bound("d", "a") == ("d", "a", "")
+    assert names.bound("d", "b") == (OTHER, OTHER, "")
+    assert names.bound("d", "", "a") == (OTHER, "", OTHER)  # a list is another than the limit
+    assert names.bound("d", "a") == ("d", "a", "")
+    assert names.bound("d", "") == ("d", "", "")  # decided by no limit

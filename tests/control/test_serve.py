@@ -107,7 +107,8 @@ def test_the_index_names_what_there_is(shared: Server) -> None:
 
 
 def test_decisions_are_metrics(shared: Server) -> None:
-    labels = frozenset({"domain": "shop", "limit": "login", "decision": "deny", "reason": "over_limit"}.items())
+    place = {"domain": "shop", "limit": "login", "list": ""}
+    labels = frozenset({**place, "decision": "deny", "reason": "over_limit"}.items())
     before = metrics(shared).get(("ratelimitd_decisions_total", labels), 0)
     with Client(shared.addresses[0]) as client:
         denied = sum(

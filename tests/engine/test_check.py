@@ -125,7 +125,8 @@ def test_shadow_limits_count_but_do_not_deny() -> None:
     answers = [target.check(request(), now_ns=START) for _ in range(3)]
     assert [a["decision"] for a in answers] == ["allow"] * 3
     assert [a["shadow_denied"] for a in answers] == [False, True, True]
-    assert target.stats()["limits"] == [{"domain": "shop", "limit": "watched", "near": 1, "shadow_denied": 2}]
+    place = {"domain": "shop", "limit": "watched", "list": ""}
+    assert target.stats()["limits"] == [{**place, "near": 1, "shadow_denied": 2}]
 
 
 def test_a_shadow_domain_denies_nothing() -> None:
@@ -136,7 +137,10 @@ def test_a_shadow_domain_denies_nothing() -> None:
     assert all(a["shadow_denied"] for a in answers)
     stats = target.stats()
     assert stats["shadow_denied"] == {"shop": 2}
-    assert {row["limit"]: row["shadow_denied"] for row in stats["limits"]} == {"bad": 2, "per-ip": 1}
+    assert {(row["limit"], row["list"]): row["shadow_denied"] for row in stats["limits"]} == {
+        ("", "bad"): 2,
+        ("per-ip", ""): 1,
+    }
 
 
 def test_lists_decide_before_limits_and_in_order() -> None:
