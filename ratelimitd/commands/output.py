@@ -66,12 +66,13 @@ def seconds(milliseconds: int) -> str:
     return "".join(f"{count}{unit}" for count, unit in parts if count)
 
 
-MORE = "There may be more: what values mean together is checked once these are mended. Run it again then.\n"
+UNREAD = ("P101", "P104", "P105", "P106", "P107")  # what may have stopped the reading of a file
+MORE = "There may be more: what cannot be read is not checked. Run it again when it is mended.\n"
 
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
-    """Every diagnostic with its offending line, on stderr; and that there may be more, when a file's shape hid it."""
+    """Every diagnostic with its offending line, on stderr; and that there may be more, when a file was not read on."""
     found = list(diagnostics)
     sys.stderr.write(render(found, colour=console(stderr=True).is_terminal))
-    if any(d.severity == "error" and d.code < "P3" and d.code.startswith("P") for d in found):
+    if any(d.code in UNREAD for d in found):
         sys.stderr.write(MORE)

@@ -75,8 +75,8 @@ def read_file(path: Path) -> SourceFile:
     return SourceFile(file, hashlib.sha256(data).hexdigest(), text)
 
 
-def read_sources(path: str | Path) -> list[SourceFile]:
-    """Every file of a policy. Raises PolicyError with all that cannot be read."""
+def read_sources(path: str | Path) -> tuple[list[SourceFile], list[Diagnostic]]:
+    """Every file of a policy that can be read, and what is wrong with the others. Raises PolicyError: there is none."""
     sources: list[SourceFile] = []
     diagnostics: list[Diagnostic] = []
     for file in policy_files(Path(path)):
@@ -84,9 +84,7 @@ def read_sources(path: str | Path) -> list[SourceFile]:
             sources.append(read_file(file))
         except PolicyError as error:
             diagnostics += error.diagnostics
-    if diagnostics:
-        raise PolicyError(diagnostics)
-    return sources
+    return sources, diagnostics
 
 
 def compose_all(sources: Sequence[SourceFile]) -> tuple[list[Document], list[Diagnostic]]:

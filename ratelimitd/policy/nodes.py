@@ -55,7 +55,11 @@ _NAN = re.compile(r"\.(?:nan|NaN|NAN)\Z")
 
 @dataclass(slots=True)
 class Node:
-    """One value and its place (1-based). `items` of a mapping, `children` of a sequence, `value` of a scalar."""
+    """One value and its place (1-based). `items` of a mapping, `children` of a sequence, `value` of a scalar.
+
+    `gaps`: what was written here but is not in the tree: names of keys; None for a key whose name says nothing, which
+    may have meant any, and for an item of a sequence. `whole`: no gap here or below.
+    """
 
     line: int
     column: int
@@ -63,6 +67,8 @@ class Node:
     items: dict[str, tuple[Node, Node]] | None = None  # key text -> (key, value)
     children: list[Node] | None = None
     size: int = 1  # nodes below and with this one, aliases expanded
+    gaps: frozenset[str | None] = frozenset()
+    whole: bool = True
 
     def data(self) -> Any:
         """The plain value: dict, list or scalar. Mapping keys are strings as they are written."""
@@ -75,11 +81,15 @@ class Node:
 
 @dataclass(slots=True)
 class Document:
-    """A file's text and tree. Paths lead through it: ("limits", "per-ip", "window")."""
+    """A file's text and tree. Paths lead through it: ("limits", "per-ip", "window").
+
+    `diagnostics`: what is wrong with the YAML but did not stop the reading; what it is about is a gap in the tree.
+    """
 
     file: str
     lines: Sequence[str]
     root: Node = field(default_factory=lambda: Node(1, 1))
+    diagnostics: list[Diagnostic] = field(default_factory=list)
 
     def find(self, path: Path) -> tuple[Node, Node]:
         """(key, value) of the deepest step of path that exists.
@@ -93,6 +103,22 @@ class Document:
             elif node.children is not None and isinstance(step, int) and 0 <= step < len(node.children):
                 key = node = node.children[step]
         return key, node
+
+    def whole(self, path: Path, *, below: bool = True) -> bool:
+        """Is what stands at path, or does not, as it was written? Then it can be judged.
+
+        Not when it was left out of the tree, or when a key of unknown name may have meant it. `below`: nor when a part
+        of it was left out; False: a part of a part does not matter.
+        """
+        node = self.root
+        for step in () if node.whole else path:
+            if node.items is not None and isinstance(step, str):
+                if step in node.gaps or step not in node.items:
+                    return step not in node.gaps and None not in node.gaps
+                node = node.items[step][1]
+            elif node.children is not None and isinstance(step, int) and 0 <= step < len(node.children):
+                node = node.children[step]
+        return node.whole if below else not node.gaps
 
     def position(self, path: Path, *, key: bool = False) -> Position:
         """Where the value (or its key) at path stands."""
@@ -146,14 +172,23 @@ class Composer:
         self.open: list[tuple[Node, str | None, Node | None]] = []  # container, its anchor, a key without its value
         self.roots = 0
         self.total = 0
-        self.diagnostics: list[Diagnostic] = []
 
     def problem(self, code: str, message: str, line: int, column: int, hint: str = "") -> Diagnostic:
         position = Position(self.document.file, line, column)
         return Diagnostic(code, message, position, hint, "error", self.document.line(line))
 
     def fail(self, code: str, message: str, line: int, column: int, hint: str = "") -> PolicySyntaxError:
-        return PolicySyntaxError(*self.diagnostics, self.problem(code, message, line, column, hint))
+        return PolicySyntaxError(*self.document.diagnostics, self.problem(code, message, line, column, hint))
+
+    def leave_out(self, container: Node, gap: str | None, diagnostic: Diagnostic) -> None:
+        """Goes on without a key that cannot be used."""
+        self.document.diagnostics.append(diagnostic)
+        container.gaps |= {gap}
+        self.mark_open()
+
+    def mark_open(self) -> None:
+        for container, _, _ in self.open:
+            container.whole = False
 
     def add(self, node: Node, *, size: int) -> None:
         """Puts a finished scalar, a begun container or an aliased node into what is open."""
@@ -187,15 +222,13 @@ class Composer:
         text = str(key.value)
         if text == "<<":
             message = "merge keys (<<) are not YAML 1.2"
-            self.diagnostics.append(
-                self.problem("P104", message, key.line, key.column, "use an alias (*name) for a whole value")
-            )
+            hint = "use an alias (*name) for a whole value"
+            self.leave_out(container, None, self.problem("P104", message, key.line, key.column, hint))
         elif text in container.items:
             first = container.items[text][0]
             message = f"duplicate key '{text}'"
-            self.diagnostics.append(
-                self.problem("P103", message, key.line, key.column, f"it is first set on line {first.line}; remove one")
-            )
+            hint = f"it is first set on line {first.line}; remove one"
+            self.leave_out(container, text, self.problem("P103", message, key.line, key.column, hint))
         else:
             container.items[text] = (key, value)
 
@@ -220,6 +253,8 @@ class Composer:
             raise self.fail(
                 "P105", f"alias '*{name}' names nothing that is complete here", line, column, f"define &{name} before"
             )
+        if not target.whole:
+            self.mark_open()
         self.add(target, size=target.size)
 
     def scalar(self, text: str, plain: bool, anchor: str | None, line: int, column: int) -> None:
@@ -276,7 +311,7 @@ def events_of(text: str, *, pure: bool) -> Iterator[Any]:
 
 
 def compose(text: str, file: str) -> Document:
-    """The tree of a text. Raises PolicySyntaxError: all duplicate keys, and the first syntax error."""
+    """The tree of a text. Raises PolicySyntaxError with what stopped the reading, and with what was found before."""
     pure = not LIBYAML or _RARE_BREAK.search(text) is not None
     try:
         return compose_with(text, file, pure=pure)
@@ -305,8 +340,6 @@ def compose_with(text: str, file: str, *, pure: bool) -> Document:
         raise composer.fail("P101", character, *place_of(text, offset)) from None
     except PARSER_TRIPS as error:
         raise composer.fail("P101", f"not YAML ({type(error).__name__})", 1, 1) from None
-    if composer.diagnostics:
-        raise PolicySyntaxError(*composer.diagnostics)
     if composer.roots == 0 or document.root.items is None:
         line, column = document.root.line, document.root.column
         raise composer.fail("P102", "a policy is a mapping", line, column, "begin with `version: 1`")

@@ -1,7 +1,7 @@
 """The way from files to a plan, in named stages: read -> compose -> shape -> validate -> compile.
 
-A stage sees only what passed the one before it, so that one mistake is not told twice; within a stage everything is
-reported at once.
+Every error that can be known is reported at once: what does not pass a stage is cut out, and the next one sees the rest
+with its gaps, so that one mistake is not told twice.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ratelimitd.policy.compile import compile_domain
 from ratelimitd.policy.load import SourceFile, compose_all, digest_of, read_sources
 from ratelimitd.policy.nodes import Document
 from ratelimitd.policy.plan import Domain, Plan
+from ratelimitd.policy.salvage import salvage
 from ratelimitd.policy.schema import PolicySpec
-from ratelimitd.policy.shape import shape
 from ratelimitd.policy.validate import check_domains, validate
 
 
@@ -53,8 +53,8 @@ def load_policy(path: str | Path) -> Policy:
     """
     watch = Stopwatch()
     with watch.stage("read"):
-        sources = read_sources(path)
-    return build(sources, watch)
+        sources, unread = read_sources(path)
+    return build(sources, watch, unread)
 
 
 def load_text(text: str, file: str = "policy.yaml") -> Policy:
@@ -62,9 +62,11 @@ def load_text(text: str, file: str = "policy.yaml") -> Policy:
     return build([SourceFile(file, "", text)], Stopwatch())
 
 
-def build(sources: Sequence[SourceFile], watch: Stopwatch) -> Policy:
+def build(sources: Sequence[SourceFile], watch: Stopwatch, unread: Sequence[Diagnostic] = ()) -> Policy:
+    """`unread`: what kept files from being sources."""
     with watch.stage("compose"):
         documents, errors = compose_all(sources)
+        errors += unread
     with watch.stage("shape"):
         shaped, more = shape_all(documents)
         errors += more
@@ -86,15 +88,10 @@ def build(sources: Sequence[SourceFile], watch: Stopwatch) -> Policy:
 
 
 def shape_all(documents: Sequence[Document]) -> tuple[list[tuple[Document, PolicySpec]], list[Diagnostic]]:
-    shaped: list[tuple[Document, PolicySpec]] = []
-    diagnostics: list[Diagnostic] = []
-    for document in documents:
-        result = shape(document, PolicySpec)
-        if isinstance(result, list):
-            diagnostics += result
-        else:
-            shaped.append((document, result))
-    return shaped, diagnostics
+    """What is left of each document, and what is not."""
+    found = [salvage(document, PolicySpec) for document in documents]
+    shaped = [(item.document, item.model) for item in found if item.model is not None]
+    return shaped, [diagnostic for item in found for diagnostic in item.diagnostics]
 
 
 def plan_of(domains: Sequence[Domain], specs: Sequence[PolicySpec]) -> Plan:

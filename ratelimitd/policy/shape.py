@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -32,36 +34,66 @@ _RANGES = {
     "less_than_equal": ("at most", "le"),
     "string_too_long": ("at most {} characters", "max_length"),
 }
+_NO_VALUE = "give one, or remove it"
 MAX_REPORTED = 200  # diagnostics of one file
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What keeps a part of a document from its shape. `diagnostic` is None when another flaw says it better."""
+
+    path: Path  # of the value, or of the key that is not there
+    diagnostic: Diagnostic | None
+    missing: bool = False
+    unknown: bool = False  # the key is none of ours ...
+    meant: str | None = None  # ... and a misspelling of this one
 
 
 def shape(document: Document, model: type[Model]) -> Model | list[Diagnostic]:
     """The document as a model, or everything that keeps it from being one."""
-    diagnostics = [
-        document.diagnostic(
-            "P202",
-            f"'{path[-1]}' has no value" if path else "nothing here",
-            path,
-            hint="give one, or remove it",
-            key=True,
-        )
+    result, flaws = examine(document, model)
+    diagnostics = [*document.diagnostics, *told(flaws)]
+    return diagnostics if diagnostics or result is None else result
+
+
+def examine(document: Document, model: type[Model]) -> tuple[Model | None, list[Flaw]]:
+    """The model, and what keeps the document from being one."""
+    flaws = [
+        Flaw(path, document.diagnostic("P202", f"'{path[-1]}' has no value", path, hint=_NO_VALUE, key=True))
         for path in nothings(document.root, ())
     ]
     try:
         result = model.model_validate(document.root.data())
     except ValidationError as error:
-        told = error.errors(include_url=False)
-        diagnostics += [translate(document, model, details) for details in told if details["input"] is not None]
-        return ordered(diagnostics)[:MAX_REPORTED]
-    return ordered(diagnostics)[:MAX_REPORTED] if diagnostics else result
+        return None, [*flaws, *flaws_of(document, model, error.errors(include_url=False))]
+    return result, flaws
 
 
-def ordered(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
-    """By place, each once."""
-    unique = dict.fromkeys(diagnostics)
+def flaws_of(document: Document, model: type[BaseModel], found: list[ErrorDetails]) -> Iterator[Flaw]:
+    unknown = [tuple(details["loc"]) for details in found if details["type"] == "extra_forbidden"]
+    meant = {path: meant_by(str(path[-1]), keys_of(model_at(model, path[:-1]))) for path in unknown}
+    misspelled = {(*path[:-1], word) for path, word in meant.items() if word}
+    for details in found:
+        path, missing = tuple(details["loc"]), details["type"] == "missing"
+        untold = details["input"] is None or (missing and path in misspelled)
+        diagnostic = None if untold else translate(document, model, details)
+        if path and path[-1] == "[key]":
+            yield Flaw(path[:-1], diagnostic, unknown=True)
+        else:
+            yield Flaw(path, diagnostic, missing, path in meant, meant.get(path))
+
+
+def meant_by(word: str, known: list[str]) -> str | None:
+    """The key that a misspelled one stands for, when that is beyond doubt."""
+    return next(iter(difflib.get_close_matches(word[:64], known, 1, 0.8)), None)
+
+
+def told(flaws: Iterable[Flaw]) -> list[Diagnostic]:
+    """By place, each once, and not more than anybody reads."""
+    unique = dict.fromkeys(flaw.diagnostic for flaw in flaws if flaw.diagnostic)
     return sorted(
         unique, key=lambda d: (d.position.file, d.position.line, d.position.column) if d.position else ("", 0, 0)
-    )
+    )[:MAX_REPORTED]
 
 
 def nothings(node: Node, path: Path) -> Iterator[Path]:

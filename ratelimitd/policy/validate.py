@@ -1,4 +1,7 @@
-"""What a well-formed policy must mean. Every check reports all that it finds; none stops the others."""
+"""What a well-formed policy must mean. Every check reports all that it finds; none stops the others.
+
+A document may have gaps, where something had no shape: nothing is judged by what is not there (`Findings.whole`).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,15 @@ from ratelimitd.policy import globs, names, rates, units
 from ratelimitd.policy.nodes import Document, Path
 from ratelimitd.policy.patterns import pattern_error, whole_value_error
 from ratelimitd.policy.plan import Source
-from ratelimitd.policy.schema import ConditionSpec, LimitSpec, OverrideSpec, PolicySpec, RuleSpec
+from ratelimitd.policy.schema import (
+    ConditionSpec,
+    LimitSpec,
+    ListSpec,
+    OverrideSpec,
+    PolicySpec,
+    RuleSpec,
+    TestSpec,
+)
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
 TEXT_OPERATORS = ("any", "exact", "prefix", "suffix", "glob", "regex")
@@ -27,6 +38,10 @@ class Findings:
     builtin_ids: frozenset[str] = frozenset()
     errors: list[Diagnostic] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
+
+    def whole(self, *paths: Path) -> bool:
+        """Is all that stands there, or does not, as it was written?"""
+        return all(map(self.document.whole, paths))
 
     def error(self, code: str, message: str, path: Path, hint: str = "", *, key: bool = False) -> None:
         self.errors.append(self.document.diagnostic(code, message, path, hint=hint, key=key))
@@ -53,7 +68,9 @@ def check_client(f: Findings) -> None:
             "keep one",
             key=True,
         )
-    if client.header.lower() != "x-forwarded-for" and not client.trusted_proxies and not client.trusted_hops:
+    trusted = client.trusted_proxies or client.trusted_hops
+    known = f.whole(("client", "trusted_proxies"), ("client", "trusted_hops"))
+    if client.header.lower() != "x-forwarded-for" and not trusted and known:
         hint = "say who sets it: trusted_proxies or trusted_hops"
         f.warning("P404", "header has no effect: nobody is trusted to set it", ("client", "header"), hint, key=True)
     if names.parse_source(f"header.{client.header}", key=False) is None:
@@ -64,30 +81,36 @@ def check_lists(f: Findings) -> None:
     seen: dict[str, tuple[str, str]] = {}
     for name, spec in f.spec.lists.items():
         path: Path = ("lists", name)
+        check_match(f, spec.match, (*path, "match"))
+        action_known = f.whole((*path, "allow"), (*path, "deny"))
         if (spec.allow is None) == (spec.deny is None):
-            f.error("P309", f"list '{name}' needs one of allow and deny", path, "write two lists for both", key=True)
+            if spec.allow is not None or action_known:
+                hint = "write two lists for both"
+                f.error("P309", f"list '{name}' needs one of allow and deny", path, hint, key=True)
             continue
         action = "allow" if spec.deny is None else "deny"
-        if action == "allow" and "status" in spec.model_fields_set:
+        if action == "allow" and "status" in spec.model_fields_set and f.whole((*path, "deny")):
             f.error("P309", "an allow list has no status", (*path, "status"), "remove it", key=True)
         networks = spec.allow if spec.deny is None else spec.deny
-        if not networks:
+        if not networks and action_known:
             f.warning("P404", f"list '{name}' is empty", (*path, action))
-        check_match(f, spec.match, (*path, "match"))
-        for index, text in enumerate(networks or ()):
-            network = str(units.parse_network(text))
-            if spec.match is None and network in seen:
-                before, other = seen[network]
-                report = f.error if before != action else f.warning
-                code = "P310" if before != action else "P405"
-                report(
-                    code,
-                    f"{network} is already in list '{other}' ({before}), which wins",
-                    (*path, action, index),
-                    "remove one",
-                )
-            elif spec.match is None and spec.mode == "enforce":
-                seen[network] = (action, name)
+        if spec.match is None and f.whole((*path, "match")):
+            check_networks(f, name, spec, (*path, action), seen)
+
+
+def check_networks(f: Findings, name: str, spec: ListSpec, path: Path, seen: dict[str, tuple[str, str]]) -> None:
+    """Is a network already in a list, of those without a match? `seen`: network -> (action, list)."""
+    action = str(path[-1])
+    for index, text in enumerate((spec.allow if spec.deny is None else spec.deny) or ()):
+        network = str(units.parse_network(text))
+        if network in seen:
+            before, other = seen[network]
+            report = f.error if before != action else f.warning
+            code = "P310" if before != action else "P405"
+            message = f"{network} is already in list '{other}' ({before}), which wins"
+            report(code, message, (*path, index), "remove one")
+        elif spec.mode == "enforce" and f.whole((*path[:-1], "mode")):
+            seen[network] = (action, name)
 
 
 def check_counts(f: Findings) -> None:
@@ -95,7 +118,11 @@ def check_counts(f: Findings) -> None:
     if len(f.spec.lists) > MAX_APPLYING and any(item.match is not None for item in f.spec.lists.values()):
         message = f"{len(f.spec.lists)} lists: at most {MAX_APPLYING} where one has a match"
         f.error("P319", message, ("lists",), "put more networks into one list", key=True)
-    always = [name for name, limit in f.spec.limits.items() if limit.match is None or {} in limit.match]
+    always = [
+        name
+        for name, limit in f.spec.limits.items()
+        if (limit.match is None or {} in limit.match) and f.whole(("limits", name, "match"))
+    ]
     if len(always) > MAX_APPLYING:
         message = f"{len(always)} limits apply to every request: at most {MAX_APPLYING}"
         f.error("P319", message, ("limits", always[MAX_APPLYING]), "give some a match", key=True)
@@ -104,7 +131,7 @@ def check_counts(f: Findings) -> None:
 def check_match(f: Findings, match: list[dict[str, ConditionSpec]] | None, path: Path) -> None:
     if match is None:
         return
-    if not match:
+    if not match and f.whole(path):
         f.error("P306", "matches nothing", path, "remove the key to match everything", key=True)
     for index, mapping in enumerate(match):
         for key, condition in mapping.items():
@@ -124,7 +151,7 @@ def check_condition(
 ) -> None:
     operators = operators_of(condition)
     count = len(operators) + (condition.present is not None) + (condition.not_ is not None)
-    if count == 0:
+    if count == 0 and f.whole(path):
         f.error(
             "P306",
             "a condition without an operator",
@@ -154,7 +181,7 @@ def check_condition(
 def check_values(
     f: Findings, source: Source, operator: str, values: list[str], condition: ConditionSpec, path: Path
 ) -> None:
-    if not values:
+    if not values and f.whole(path):
         f.error("P306", "no value to compare with", path)
     if operator == "cidr" and source not in ADDRESSES:
         f.error(
@@ -189,7 +216,8 @@ def check_value(f: Findings, source: Source, operator: str, value: str, conditio
         f.error("P205", f"a glob has less than {globs.MAX_BYTES} bytes", path)
     if source in (Source.PATH, Source.RAW_PATH):
         check_path(f, source, operator, value, path)
-    if source is Source.METHOD and value.upper() in METHODS and value != value.upper() and not condition.ignore_case:
+    miswritten = source is Source.METHOD and value.upper() in METHODS and value != value.upper()
+    if miswritten and not condition.ignore_case and f.whole((*path[:-2], "ignore_case")):
         f.warning("P401", f"methods are case-sensitive: '{value}' never comes", path, f"write {value.upper()}")
     if source is Source.HOST and operator in ("any", "exact") and ":" in value and not value.startswith("["):
         f.warning(
@@ -235,7 +263,7 @@ def check_limits(f: Findings) -> None:
 
 
 def check_key(f: Findings, spec: LimitSpec, path: Path) -> None:
-    if spec.key is None:
+    if spec.key is None and f.whole((*path, "key")):
         f.warning(
             "P402",
             f"limit '{path[-1]}' has no key: all requests share one counter",
@@ -250,8 +278,9 @@ def check_key(f: Findings, spec: LimitSpec, path: Path) -> None:
         if part in (spec.key or ())[:index]:
             f.error("P308", f"'{part}' is in the key twice", place, "remove one")
         parsed = names.parse_source(part, key=True)
-        if parsed and parsed[0] is Source.PATH_PARAM and not bound(spec, parsed[1].decode()):
-            name = parsed[1].decode()
+        if parsed is None or parsed[0] is not Source.PATH_PARAM or not f.whole((*path, "match")):
+            continue
+        if not bound(spec, name := parsed[1].decode()):
             hint = f"match a path with {{{name}}} in it, like /users/{{{name}}}/*"
             f.error("P304", f"path parameter '{name}' is not bound by the limit's path", place, hint)
 
@@ -267,9 +296,20 @@ def bound(spec: LimitSpec, name: str) -> bool:
 
 
 def check_rate(f: Findings, spec: LimitSpec, path: Path) -> None:
+    if spec.window is not None and not 1 <= spec.window <= units.MAX_WINDOW_MS:
+        longest = units.format_duration(units.MAX_WINDOW_MS)
+        f.error("P303", f"a window lasts 1ms to {longest}", (*path, "window"))
+    if not f.whole((*path, "algorithm")):
+        return
     if spec.algorithm == "token_bucket":
         check_bucket(f, spec, path)
-        return
+    else:
+        check_window(f, spec, path)
+
+
+def check_window(f: Findings, spec: LimitSpec, path: Path) -> None:
+    if spec.buckets > 1 and spec.algorithm == "fixed_window":
+        f.error("P302", "buckets belong to sliding windows", (*path, "buckets"), "remove it", key=True)
     for key in ("rate", "burst"):
         if getattr(spec, key) is not None:
             hint = "add `algorithm: token_bucket`, or write limit and window"
@@ -278,15 +318,10 @@ def check_rate(f: Findings, spec: LimitSpec, path: Path) -> None:
     if spec.unlimited:
         if spec.limit is not None:
             f.error("P302", "unlimited and limit exclude each other", (*path, "limit"), "keep one", key=True)
-    else:
+    elif f.whole((*path, "unlimited")):
         for key, example in (("limit", "limit: 100"), ("window", "window: 1m")):
-            if getattr(spec, key) is None:
+            if getattr(spec, key) is None and f.whole((*path, key)):
                 f.error("P201", f"missing key '{key}'", path, f"like `{example}`", key=True)
-    if spec.window is not None and not 1 <= spec.window <= units.MAX_WINDOW_MS:
-        longest = units.format_duration(units.MAX_WINDOW_MS)
-        f.error("P303", f"a window lasts 1ms to {longest}", (*path, "window"))
-    if spec.buckets > 1 and spec.algorithm == "fixed_window":
-        f.error("P302", "buckets belong to sliding windows", (*path, "buckets"), "remove it", key=True)
 
 
 def check_bucket(f: Findings, spec: LimitSpec, path: Path) -> None:
@@ -302,9 +337,10 @@ def check_bucket(f: Findings, spec: LimitSpec, path: Path) -> None:
     if spec.buckets > 1:
         f.error("P302", "buckets belong to sliding windows", (*path, "buckets"), "remove it", key=True)
     if spec.rate is None:
-        f.error("P201", "missing key 'rate'", path, "like `rate: 500/s`", key=True)
-        return
-    check_bucket_rate(f, spec.rate, spec.burst, (*path, "rate"))
+        if f.whole((*path, "rate")):
+            f.error("P201", "missing key 'rate'", path, "like `rate: 500/s`", key=True)
+    elif f.whole((*path, "burst")):
+        check_bucket_rate(f, spec.rate, spec.burst, (*path, "rate"))
 
 
 def check_bucket_rate(f: Findings, rate: tuple[int, int], burst: int | None, path: Path) -> None:
@@ -322,6 +358,8 @@ def check_bucket_rate(f: Findings, rate: tuple[int, int], burst: int | None, pat
 
 
 def check_override(f: Findings, spec: LimitSpec, pattern: str, override: OverrideSpec, path: Path) -> None:
+    if not f.whole((*path[:-2], "algorithm")):
+        return
     bucket = spec.algorithm == "token_bucket"
     wanted = ("rate", "burst") if bucket else ("limit",)
     for key in ("limit", "rate", "burst"):
@@ -330,15 +368,16 @@ def check_override(f: Findings, spec: LimitSpec, pattern: str, override: Overrid
             f.error("P308", f"{key} does not fit {what}", (*path, key), f"use {' or '.join(wanted)}", key=True)
     given = [key for key in wanted if getattr(override, key) is not None]
     if override.unlimited == bool(given):
-        what = " or ".join((*wanted, "unlimited"))
-        f.error("P308", f"override '{pattern[:64]}' needs one of {what}", path, key=True)
-    elif bucket and given and (rate := override.rate or spec.rate):
+        if given or f.whole(path):
+            what = " or ".join((*wanted, "unlimited"))
+            f.error("P308", f"override '{pattern[:64]}' needs one of {what}", path, key=True)
+    elif bucket and given and f.whole(path) and (rate := override.rate or spec.rate):
         check_bucket_rate(f, rate, override.burst, (*path, given[0]))
 
 
 def check_overrides(f: Findings, spec: LimitSpec, path: Path) -> None:
     """Do the patterns fit the key?"""
-    if not spec.overrides:
+    if not spec.overrides or not f.whole((*path[:-1], "key")):
         return
     if not spec.key:
         f.error("P308", "overrides need a key", path, key=True)
@@ -376,18 +415,15 @@ def check_overrides(f: Findings, spec: LimitSpec, path: Path) -> None:
 
 def check_scan(f: Findings) -> None:
     scan = f.spec.scan
-    seen: dict[str, int] = {}
+    seen: dict[str, Path] = {}
     for index, rule in enumerate(scan.rules):
         path: Path = ("scan", "rules", index)
-        if rule.id in f.builtin_ids:
-            f.error("P311", f"rule {rule.id} is one of the built-in rules", (*path, "id"), "choose another id")
-        elif rule.id in seen:
-            line = f.document.position(("scan", "rules", seen[rule.id], "id")).line
-            f.error("P311", f"duplicate rule '{rule.id}'", (*path, "id"), f"it is first used on line {line}")
-        seen.setdefault(rule.id, index)
+        if f.whole((*path, "id")):
+            check_id(f, rule, (*path, "id"), seen)
         check_rule(f, rule, path)
+    sets_known = f.whole(("scan", "rulesets"))
     for index, text in enumerate(scan.disable):
-        if "builtin" not in scan.rulesets or text not in f.builtin_ids:
+        if sets_known and ("builtin" not in scan.rulesets or text not in f.builtin_ids):
             f.error(
                 "P316",
                 f"no rule '{text}' in the rule sets",
@@ -397,62 +433,92 @@ def check_scan(f: Findings) -> None:
     for index, route in enumerate(scan.routes):
         check_match(f, route.match, ("scan", "routes", index, "match"))
     on = scan.mode != "off" or any(route.mode != "off" for route in scan.routes)
-    if on and not scan.rules and not scan.rulesets:
+    if on and not scan.rules and not scan.rulesets and sets_known and f.whole(("scan", "rules")):
         f.warning("P404", "scan has no rules", ("scan",), "add `rulesets: [builtin]`, or rules", key=True)
 
 
+def check_id(f: Findings, rule: RuleSpec, path: Path, seen: dict[str, Path]) -> None:
+    if rule.id in f.builtin_ids:
+        f.error("P311", f"rule {rule.id} is one of the built-in rules", path, "choose another id")
+    elif rule.id in seen:
+        line = f.document.position(seen[rule.id]).line
+        f.error("P311", f"duplicate rule '{rule.id}'", path, f"it is first used on line {line}")
+    seen.setdefault(rule.id, path)
+
+
 def check_rule(f: Findings, rule: RuleSpec, path: Path) -> None:
-    if (rule.pattern is None) == (rule.patterns is None):
+    known = f.whole((*path, "pattern"), (*path, "patterns"))
+    if (rule.pattern is None) == (rule.patterns is None) and (known or rule.pattern is not None):
         f.error("P312", f"rule '{rule.id}' needs one of pattern and patterns", path)
-    if rule.patterns is not None and not rule.patterns:
+    if rule.patterns is not None and not rule.patterns and known:
         f.error("P312", f"rule '{rule.id}' has no pattern", (*path, "patterns"))
-    if rule.action is None and rule.score == 0:
+    if rule.action is None and rule.score == 0 and f.whole((*path, "action")):
         f.warning("P404", f"rule '{rule.id}' has no effect: its score is 0", (*path, "score"))
-    targets = [ref for text in rule.targets if (ref := names.parse_target(text))]
-    if not any(not ref.exclude for ref in targets):
-        f.error("P312", f"rule '{rule.id}' looks at nothing", (*path, "targets"), "name a target, like args")
-    for index, ref in enumerate(targets):
-        if ref.exclude and not any(r.target is ref.target and not r.exclude for r in targets):
-            f.error("P312", f"'{rule.targets[index]}' leaves out what is not looked at", (*path, "targets", index))
+    if f.whole((*path, "targets")):
+        check_targets(f, rule, (*path, "targets"))
     where = [("pattern",)] if rule.patterns is None else [("patterns", i) for i in range(len(rule.patterns))]
     for place, pattern in zip(where, patterns_of(rule), strict=False):
         if message := pattern_error(pattern, rule.ignore_case):
             f.error("P305", f"bad pattern: {message}", (*path, *place))
 
 
+def check_targets(f: Findings, rule: RuleSpec, path: Path) -> None:
+    targets = [ref for text in rule.targets if (ref := names.parse_target(text))]
+    if not any(not ref.exclude for ref in targets):
+        f.error("P312", f"rule '{rule.id}' looks at nothing", path, "name a target, like args")
+    for index, ref in enumerate(targets):
+        if ref.exclude and not any(r.target is ref.target and not r.exclude for r in targets):
+            f.error("P312", f"'{rule.targets[index]}' leaves out what is not looked at", (*path, index))
+
+
 def patterns_of(rule: RuleSpec) -> list[str]:
     return [*([rule.pattern] if rule.pattern is not None else []), *(rule.patterns or ())]
+
+
+def rules_known(f: Findings) -> bool:
+    """Do we know the id of every rule there is?"""
+    ids = [("scan", "rules", index, "id") for index in range(len(f.spec.scan.rules))]
+    listed = f.document.whole(("scan", "rules"), below=False)
+    return listed and f.whole(("scan", "rulesets"), ("scan", "disable"), *ids)
 
 
 def check_tests(f: Findings) -> None:
     rules = {rule.id for rule in f.spec.scan.rules}
     rules |= f.builtin_ids - set(f.spec.scan.disable) if "builtin" in f.spec.scan.rulesets else set()
+    rules_are_known = rules_known(f)
     for index, test in enumerate(f.spec.tests):
         path: Path = ("tests", index)
-        for key, known in (("limit", list(f.spec.limits)), ("list", list(f.spec.lists)), ("rule", sorted(rules))):
-            name = getattr(test.expect, key)
-            if name is not None and name not in known:
-                f.error("P315", f"no {key} '{name}'", (*path, "expect", key), names.did_you_mean(name, known))
-        if not test.requests:
-            f.error("P315", "a test without requests", (*path, "requests"))
-        if not test.expect.model_fields_set:
+        expect = test.expect
+        check_name(f, "limit", expect.limit, f.spec.limits, path, f.whole(("limits", expect.limit or "")))
+        check_name(f, "list", expect.list, f.spec.lists, path, f.whole(("lists", expect.list or "")))
+        check_name(f, "rule", expect.rule, sorted(rules), path, rules_are_known)
+        check_requests(f, test, path)
+        if not expect.model_fields_set and f.whole((*path, "expect")):
             f.error("P315", "a test that expects nothing", (*path, "expect"), "say how many are allowed and denied")
-        total = sum(request.repeat for request in test.requests)
-        if total > 100_000:
-            f.error("P205", f"a test sends at most 100000 requests, this one {total}", (*path, "requests"))
-        told = [n for n in (test.expect.allowed, test.expect.denied) if n is not None]
-        if (len(told) == 2 and sum(told) != total) or any(n > total for n in told):
-            f.error(
-                "P315",
-                f"the test sends {total} requests, its expectations count {sum(told)}",
-                (*path, "expect"),
-                key=True,
-            )
-        for number, request in enumerate(test.requests):
-            if "/" in request.ip:
-                f.error("P207", f"'{request.ip}' is a network", (*path, "requests", number, "ip"), "write one address")
-            if not request.path.startswith(("/", "*")):
-                f.error("P317", "a path begins with '/'", (*path, "requests", number, "path"))
+
+
+def check_name(f: Findings, key: str, name: str | None, known: Iterable[str], path: Path, all_known: bool) -> None:
+    """Does the test expect something of a limit, list or rule that there is?"""
+    if name is not None and all_known and name not in known:
+        f.error("P315", f"no {key} '{name}'", (*path, "expect", key), names.did_you_mean(name, known))
+
+
+def check_requests(f: Findings, test: TestSpec, path: Path) -> None:
+    known = f.whole((*path, "requests"))
+    if not test.requests and known:
+        f.error("P315", "a test without requests", (*path, "requests"))
+    total = sum(request.repeat for request in test.requests)
+    if total > 100_000:
+        f.error("P205", f"a test sends at most 100000 requests, this one {total}", (*path, "requests"))
+    told = [n for n in (test.expect.allowed, test.expect.denied) if n is not None]
+    if known and ((len(told) == 2 and sum(told) != total) or any(n > total for n in told)):
+        message = f"the test sends {total} requests, its expectations count {sum(told)}"
+        f.error("P315", message, (*path, "expect"), key=True)
+    for number, request in enumerate(test.requests):
+        if "/" in request.ip:
+            f.error("P207", f"'{request.ip}' is a network", (*path, "requests", number, "ip"), "write one address")
+        if not request.path.startswith(("/", "*")):
+            f.error("P317", "a path begins with '/'", (*path, "requests", number, "path"))
 
 
 CHECKS: tuple[Callable[[Findings], None], ...] = (
@@ -471,14 +537,16 @@ def check_domains(documents: Iterable[tuple[Document, PolicySpec]]) -> list[Diag
     places: dict[str, Document] = {}
     default: Document | None = None
     for document, spec in documents:
-        if spec.domain in places:
+        named = document.whole(("domain",))
+        if named and spec.domain in places:
             first = places[spec.domain].position(("domain",))
             found.append(
                 document.diagnostic(
                     "P301", f"duplicate domain '{spec.domain}'", ("domain",), hint=f"it is first at {first}"
                 )
             )
-        places.setdefault(spec.domain, document)
+        if named:
+            places.setdefault(spec.domain, document)
         if spec.default and default is not None:
             first = default.position(("default",))
             found.append(

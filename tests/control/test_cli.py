@@ -117,16 +117,22 @@ def test_check_prints_every_error_with_its_place(run: Run, broken: Path, policy:
     assert f"{broken}:4:" in result.err
     assert f"{broken}:5:" in result.err
     assert "did you mean 'window'?" in result.err
-    assert "Run it again" in result.err
     assert str(policy) in result.out
 
 
-def test_check_does_not_promise_more_errors_when_it_has_told_all(run: Run, tmp_path: Path) -> None:
+def test_check_tells_errors_of_meaning_beside_errors_of_shape(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
-    path.write_text("version: 1\ndomain: d\nlimits:\n  a: {key: path.user, limit: 1, window: 1s}\n")
+    path.write_text("version: 1\ndomain: d\nlimits:\n  a: {key: path.user, limit: 1, widnow: 1s}\n")
     result = run("check", path)
+    assert "P203" in result.err
     assert "P304" in result.err
     assert "Run it again" not in result.err
+
+
+def test_check_says_that_there_may_be_more_when_it_could_not_read_on(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("version: 1\ndomain: [\n")
+    assert "Run it again" in run("check", path).err
 
 
 def test_check_json(run: Run, broken: Path) -> None:

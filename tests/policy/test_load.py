@@ -73,7 +73,13 @@ def test_errors_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("version: 1\ndomain: [\n")
     (tmp_path / "b.yaml").write_text("version: 1\ndomian: x\n")
     (tmp_path / "c.yaml").write_text(SHOP + "limits: {a: {key: path.x, limit: 1, window: 1s}}\n")
-    assert [told.code for told in refused(tmp_path)] == ["P101", "P201", "P203", "P304"]
+    assert [told.code for told in refused(tmp_path)] == ["P101", "P203", "P304"]
+
+
+def test_a_file_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"version: 1\ndomain: caf\xe9\n")
+    (tmp_path / "b.yaml").write_text(SHOP + "limits: {a: {key: path.x, limit: 1, window: 1s}}\n")
+    assert [told.code for told in refused(tmp_path)] == ["P107", "P304"]
 
 
 def test_what_cannot_be_read_is_an_error_at_its_place(tmp_path: Path) -> None:

@@ -73,6 +73,6 @@ def test_nothing_to_tell() -> None:
 
 def test_warnings_are_counted_apart() -> None:
     text = BAD + "  b: {limit: 1, window: 1m}\n"
-    assert render(told(text)).endswith("\n1 error\n")  # a stage sees only what passed the one before
+    assert render(told(text)).endswith("\n1 error, 1 warning\n")
     text = "version: 1\ndomain: d\nlimits:\n  b: {limit: 1, window: 1m}\n  c: {key: path.x, limit: 1, window: 1m}\n"
     assert render(told(text)).endswith("\n1 error, 1 warning\n")
