@@ -125,6 +125,7 @@ cdef bint _check_lists(check_worker *mine, const snapshot_domain *domain, rl_ver
     cdef rl_view nothing
     cdef const snapshot_list *entry
     cdef uint32_t index, count, turn
+    mine.watched_list.size = 0
     if not rl_attributes_client(mine.attributes, &client):
         return False
     nothing.data = NULL
@@ -139,6 +140,8 @@ cdef bint _check_lists(check_worker *mine, const snapshot_domain *domain, rl_ver
             continue
         if entry.shadow:
             if entry.deny:
+                if mine.watched_list.size == 0:
+                    mine.watched_list = entry.name
                 verdict.shadow_denied = 1
                 _bump(mine, entry.slot, COUNT_SHADOW)
             continue
@@ -317,12 +320,17 @@ cdef void _finish(
     if verdict.decision == RL_DENY:
         verdict.reference = _random(mine)
         _bump(mine, domain.slot, verdict.reason)
-        if tell_may_deny(self, mine, now_ns, &weight):
+        if tell_may_deny(self, &mine.denials, now_ns, &weight):
             tell(self, mine, domain, now_ns, request, verdict, weight)
         return
     _bump(mine, domain.slot, verdict.reason)
     if verdict.shadow_denied:
         _bump(mine, domain.slot, COUNT_SHADOW)
+        if self.denials_per_second:
+            # Rarer than other allows, and what a trial is about: a sample of both would miss most.
+            if tell_may_deny(self, &mine.watched, now_ns, &weight):
+                tell(self, mine, domain, now_ns, request, verdict, weight)
+            return
     if self.sample:
         mine.until_sample -= 1
         if mine.until_sample == 0:

@@ -7,6 +7,11 @@ from ratelimitd._ext.core cimport rl_view
 cdef enum:
     EVENT_RING = 4096     # a power of two
     EVENT_RULES = 4
+    DECIDER_NONE = 0      # what decided_by names
+    DECIDER_LIMIT = 1
+    DECIDER_LIST = 2
+    DECIDER_RULE = 3
+    DECIDER_PARTIAL_BODY = 4  # nothing by name: the body was cut
 
 
 cdef struct event_text:
@@ -30,6 +35,7 @@ cdef struct event:
     uint8_t reason
     uint8_t shadow
     uint8_t rule_count
+    uint8_t decider       # DECIDER_*
     event_text domain
     event_text decided_by
     event_text key

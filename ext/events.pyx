@@ -6,6 +6,8 @@ from ratelimitd._ext.core cimport RL_DENY, rl_count, rl_load_acquire, rl_store_r
 
 REASONS = ("", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload")
 
+DECIDERS = ("", "limit", "list", "rule", "partial_body")
+
 
 cdef int ring_init(event_ring *ring) noexcept nogil:
     ring.head = ring.tail = ring.lost = 0
@@ -59,6 +61,7 @@ cdef object ring_pop(event_ring *ring, int limit):
             "decision": "deny" if one.decision == RL_DENY else "allow",
             "reason": REASONS[one.reason],
             "shadow": bool(one.shadow),
+            "decider": DECIDERS[one.decider],
             "limit": _text(&one.decided_by),
             "key": _text(&one.key),
             "client": _text(&one.client),

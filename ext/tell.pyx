@@ -3,13 +3,26 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
 from ratelimitd._ext.bytes.address cimport rl_address, rl_address_format
 from ratelimitd._ext.bytes.query cimport rl_target_split
-from ratelimitd._ext.core cimport RL_ALLOW, RL_REASON_SCAN, rl_request, rl_verdict, rl_view
-from ratelimitd._ext.events cimport EVENT_RULES, event, event_set, event_set_path, event_text, ring_claim, ring_push
+from ratelimitd._ext.core cimport RL_ALLOW, RL_REASON_PARTIAL_BODY, RL_REASON_SCAN, rl_request, rl_verdict, rl_view
+from ratelimitd._ext.events cimport (
+    DECIDER_LIMIT,
+    DECIDER_LIST,
+    DECIDER_NONE,
+    DECIDER_PARTIAL_BODY,
+    DECIDER_RULE,
+    EVENT_RULES,
+    event,
+    event_set,
+    event_set_path,
+    event_text,
+    ring_claim,
+    ring_push,
+)
 from ratelimitd._ext.keying cimport KEY_TEXT_MAX, key_join, key_parts
 from ratelimitd._ext.limit.key cimport key_digest, key_hash
 from ratelimitd._ext.match.attributes cimport rl_attributes_client
 from ratelimitd._ext.snapshot cimport SNAPSHOT_MAX_KEY_PARTS, snapshot_domain
-from ratelimitd._ext.worker cimport check_shared, check_worker
+from ratelimitd._ext.worker cimport check_shared, check_worker, worker_budget
 
 
 cdef uint32_t tell_sample(check_shared *self, check_worker *mine, int64_t now_ns) noexcept nogil:
@@ -27,18 +40,18 @@ cdef uint32_t tell_sample(check_shared *self, check_worker *mine, int64_t now_ns
     return weight if weight else 1  # the first decision of all
 
 
-cdef bint tell_may_deny(check_shared *self, check_worker *mine, int64_t now_ns, uint32_t *weight) noexcept nogil:
+cdef bint tell_may_deny(const check_shared *self, worker_budget *budget, int64_t now_ns, uint32_t *weight) noexcept nogil:
     """At most denials_per_second are logged; each logged one carries those that were not."""
     cdef int64_t second = now_ns // 1000000000
-    if second != mine.denials_second:
-        mine.denials_second = second
-        mine.denials_left = self.denials_per_second
-    if mine.denials_left == 0:
-        mine.denials_skipped += 1
+    if second != budget.second:
+        budget.second = second
+        budget.left = self.denials_per_second
+    if budget.left == 0:
+        budget.skipped += 1
         return False
-    mine.denials_left -= 1
-    weight[0] = 1 + mine.denials_skipped
-    mine.denials_skipped = 0
+    budget.left -= 1
+    weight[0] = 1 + budget.skipped
+    budget.skipped = 0
     return True
 
 
@@ -79,21 +92,53 @@ cdef void tell(
 cdef void _log_decider(
     const check_shared *self, check_worker *mine, const snapshot_domain *domain, const rl_verdict *verdict, event *out
 ) noexcept nogil:
-    """Who decided (when nothing did: the limit that would have denied, were it enforced, or the tightest), and the key it counted."""
+    """Who decided. When nothing did: who would have denied, were it enforced, or the tightest limit."""
+    out.decider = DECIDER_NONE
+    out.decided_by.size = out.key.size = 0
+    if verdict.decision == RL_ALLOW and verdict.shadow_denied:
+        _log_watched(self, mine, domain, verdict, out)
+    elif verdict.list.size:
+        _log_name(out, DECIDER_LIST, verdict.list)
+    elif verdict.reason == RL_REASON_SCAN:
+        _log_name(out, DECIDER_RULE, verdict.matches[verdict.deciding_match].id)
+    elif verdict.reason == RL_REASON_PARTIAL_BODY:
+        out.decider = DECIDER_PARTIAL_BODY
+    elif verdict.tightest_state >= 0:
+        _log_limit(self, mine, domain, verdict, verdict.tightest_state, out)
+
+
+cdef void _log_watched(
+    const check_shared *self, check_worker *mine, const snapshot_domain *domain, const rl_verdict *verdict, event *out
+) noexcept nogil:
+    """The first that objects in the shadow: a list, a limit, the scan."""
+    cdef int at
+    if domain.list_count and mine.watched_list.size:
+        _log_name(out, DECIDER_LIST, mine.watched_list)
+        return
+    for at in range(verdict.state_count):
+        if verdict.states[at].over and verdict.states[at].shadow:
+            _log_limit(self, mine, domain, verdict, at, out)
+            return
+    if verdict.deciding_match >= 0:
+        _log_name(out, DECIDER_RULE, verdict.matches[verdict.deciding_match].id)
+    else:
+        out.decider = DECIDER_PARTIAL_BODY
+
+
+cdef inline void _log_name(event *out, uint8_t decider, rl_view name) noexcept nogil:
+    out.decider = decider
+    event_set(&out.decided_by, name)
+
+
+cdef void _log_limit(
+    const check_shared *self, check_worker *mine, const snapshot_domain *domain, const rl_verdict *verdict, int at, event *out
+) noexcept nogil:
+    """A limit, and the key that it counted."""
     cdef rl_view parts[SNAPSHOT_MAX_KEY_PARTS]
     cdef char joined[KEY_TEXT_MAX]
-    cdef int at = verdict.tightest_state
-    if verdict.decision == RL_ALLOW and verdict.shadow_denied:
-        at = _watched_state(verdict)
-    out.decided_by.size = out.key.size = 0
-    if verdict.list.size:
-        event_set(&out.decided_by, verdict.list)
-    elif verdict.reason == RL_REASON_SCAN:
-        event_set(&out.decided_by, verdict.matches[verdict.deciding_match].id)
-    elif at >= 0:
-        event_set(&out.decided_by, verdict.states[at].name)
-        if key_parts(mine, domain, mine.ids[at], parts):
-            _set_private(self, domain, &out.key, key_join(parts, domain.limits[mine.ids[at]].key_count, joined))
+    _log_name(out, DECIDER_LIMIT, verdict.states[at].name)
+    if key_parts(mine, domain, mine.ids[at], parts):
+        _set_private(self, domain, &out.key, key_join(parts, domain.limits[mine.ids[at]].key_count, joined))
 
 
 cdef rl_view _without_query(rl_view target) noexcept nogil:
@@ -101,15 +146,6 @@ cdef rl_view _without_query(rl_view target) noexcept nogil:
     cdef rl_view path, query
     rl_target_split(target, &path, &query)
     return path
-
-
-cdef int _watched_state(const rl_verdict *verdict) noexcept nogil:
-    """The first shadow limit that objects, else the tightest."""
-    cdef int at
-    for at in range(verdict.state_count):
-        if verdict.states[at].over and verdict.states[at].shadow:
-            return at
-    return verdict.tightest_state
 
 
 cdef void _set_private(const check_shared *self, const snapshot_domain *domain, event_text *out, rl_view text) noexcept nogil:

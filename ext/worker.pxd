@@ -1,6 +1,7 @@
 # A worker of the data plane, and what workers share. Written by its own thread alone, but for the snapshot and the ring.
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
+from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.events cimport event_ring
 from ratelimitd._ext.limit.key cimport key_secret
 from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, counter_table, table_hit
@@ -31,6 +32,13 @@ cdef struct check_totals:
     uint64_t limits_truncated   # more limits applied than TABLE_MAX_HITS
 
 
+# How many events of a kind may still be logged this second.
+cdef struct worker_budget:
+    int64_t second
+    uint32_t left
+    uint32_t skipped            # since the last one that was logged
+
+
 # Everything that one worker writes. Allocated alone, so that no two workers share a cache line.
 cdef struct check_worker:
     snapshot *pinned            # read by the control plane: what may not be freed
@@ -52,9 +60,9 @@ cdef struct check_worker:
     uint32_t sample_every       # ... and from one to the next at present
     uint32_t sampled            # logged in sample_second
     int64_t sample_second
-    uint32_t denials_left       # of this second
-    uint32_t denials_skipped
-    int64_t denials_second
+    worker_budget denials
+    worker_budget watched       # allowed checks that something in the shadow would have denied
+    rl_view watched_list        # of this check: the first list in the shadow that objects. Only where the domain has lists
 
 
 cdef struct check_shared:
@@ -63,7 +71,7 @@ cdef struct check_shared:
     key_secret secret
     uint32_t sample             # 1 in N allowed checks is logged, or fewer; 0: none
     uint32_t allows_per_second  # what sampling thins out to, about
-    uint32_t denials_per_second
+    uint32_t denials_per_second # logged at most; as many again of those that are only watched
     uint32_t worker_count
     check_worker **workers
 

@@ -19,14 +19,15 @@ class Prepared:
     """A compiled policy that is not in force yet."""
 
 class Event(TypedDict):
-    """One sampled or denied decision, from the log ring."""
+    """One decision from the log ring: a denial, one in the shadow, or a sampled allow."""
 
     time_ns: int
     domain: str
     decision: str  # "allow" | "deny"
     reason: str
     shadow: bool
-    limit: str  # the limit, list or rule that decided, or the tightest limit
+    decider: str  # "" | "limit" | "list" | "rule" | "partial_body": what decided or, if shadow, would have denied
+    limit: str  # its name: of that limit, list or rule. When nothing decided: the tightest limit
     key: str  # the key's text, at most 128 bytes, or its hash when the domain asks for it
     client: str
     method: str
@@ -48,7 +49,7 @@ class Engine:
         hash_key: bytes | None = None,  # 16 bytes; None: random
         sample: int = 128,  # 1 in N allowed checks goes to the log ring; 0: none
         allows_per_second: int = 10,  # per worker: the sampling thins out to about that
-        denials_per_second: int = 100,  # per worker, to the log ring
+        denials_per_second: int = 100,  # per worker, to the log ring; as many again that are only watched
         server: Mapping[str, int] | None = None,  # rl_server_options by name; unknown names raise EngineError
     ) -> None: ...
     def prepare(self, plan: Plan, *, cache_dir: str | None = None) -> Prepared:

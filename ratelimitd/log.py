@@ -83,7 +83,19 @@ def decision_fields(event: Event) -> dict[str, Any]:
         "status": event["status"],
         "weight": event["weight"],
     }
-    optional = ("reason", "limit", "key", "client", "method", "path", "score", "rules", "reference", "shadow")
+    optional = (
+        "reason",
+        "decider",
+        "limit",
+        "key",
+        "client",
+        "method",
+        "path",
+        "score",
+        "rules",
+        "reference",
+        "shadow",
+    )
     return fields | {name: event[name] for name in optional if event[name]}  # type: ignore[literal-required]
 
 
@@ -140,11 +152,10 @@ class Pump:
                 return taken
 
     def _take(self, event: Event) -> None:
-        denied = event["decision"] == "deny"
-        if event["limit"]:  # lists and rules have no key of their own: there the client stands for it
-            self._top.add(
-                Key(event["domain"], event["limit"], event["key"] or event["client"]), event["weight"], denied=denied
-            )
+        if event["decider"]:  # only limits have a key of their own: for the others the client stands
+            key = Key(event["domain"], event["decider"], event["limit"], event["key"] or event["client"])
+            denied = event["decision"] == "deny"
+            self._top.add(key, event["weight"], denied=denied, watched=event["shadow"])
         self._log.info("decision", **decision_fields(event))
 
     def _report_lost(self) -> None:

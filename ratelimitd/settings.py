@@ -80,7 +80,9 @@ class Settings:
     log_allows: int = _setting(
         10, "Sampled allows logged per second and worker, about: busy servers sample less.", _LOGS, low=1
     )
-    log_denials: int = _setting(100, "Denials logged per second and worker, at most; the others are counted.", _LOGS)
+    log_denials: int = _setting(
+        100, "Denials logged per second and worker, at most, and as many in the shadow; the others are counted.", _LOGS
+    )
 
     drain_delay_seconds: float = _setting(
         0.0, "On SIGTERM: first say NOT_SERVING this long, so that callers leave by themselves.", _LIFE, high=3600

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 class Key(NamedTuple):
     domain: str
+    decider: str  # what `limit` names: a limit, a list, a rule; or a body that was cut, which has no name
     limit: str
     key: str
 
@@ -69,11 +70,12 @@ class _Period:
     since: float
     all: Sketch
     denied: Sketch
+    watched: Sketch  # allowed, but something in the shadow would have denied
 
 
 class Top:
-    """The hottest and the most denied keys of the last one to two periods (seconds). Fed by one thread, read by
-    another.
+    """The hottest keys of the last one to two periods (seconds), the most denied, and those that would be most denied,
+    were everything enforced. Fed by one thread, read by another.
     """
 
     def __init__(self, capacity: int = 1000, period: float = 300.0, clock: Callable[[], float] = time.time) -> None:
@@ -85,7 +87,7 @@ class Top:
         self._before: _Period | None = None
 
     def _fresh(self) -> _Period:
-        return _Period(self._clock(), Sketch(self._capacity), Sketch(self._capacity))
+        return _Period(self._clock(), *(Sketch(self._capacity) for _ in range(3)))
 
     def _rotate(self) -> None:
         """Called with the lock held. A period without a visit is an empty one."""
@@ -95,28 +97,33 @@ class Top:
         elif age >= self._period:
             self._before, self._now = self._now, self._fresh()
 
-    def add(self, key: Key, weight: int, *, denied: bool) -> None:
+    def add(self, key: Key, weight: int, *, denied: bool, watched: bool = False) -> None:
+        """watched: it was allowed, but something in the shadow would have denied it."""
         with self._lock:
             self._rotate()
             self._now.all.add(key, weight)
             if denied:
                 self._now.denied.add(key, weight)
+            elif watched:
+                self._now.watched.add(key, weight)
 
     def report(self, n: int) -> dict[str, object]:
-        """{"since": Unix seconds, "seconds", "hottest": [...], "denied": [...]}, each {domain, limit, key, hits,
-        error}.
+        """{"since": Unix seconds, "seconds", "hottest": [...], "denied": [...], "shadow_denied": [...]}, each row
+        {domain, decider, limit, key, hits, error}.
         """
         with self._lock:
             self._rotate()
             periods = [p for p in (self._before, self._now) if p is not None]
             hottest = _merge([p.all for p in periods], n)
             denied = _merge([p.denied for p in periods], n)
+            watched = _merge([p.watched for p in periods], n)
             since = periods[0].since
         return {
             "since": round(since, 3),
             "seconds": round(self._clock() - since, 3),
             "hottest": hottest,
             "denied": denied,
+            "shadow_denied": watched,
         }
 
 

@@ -21,6 +21,7 @@ def event(**changed: Any) -> Any:
         "decision": "deny",
         "reason": "over_limit",
         "shadow": False,
+        "decider": "limit",
         "limit": "login",
         "key": "203.0.113.7",
         "client": "203.0.113.7",
@@ -108,6 +109,22 @@ def test_the_pump_empties_the_ring_and_feeds_the_hot_keys() -> None:
     hottest, denied = top.report(10)["hottest"], top.report(10)["denied"]
     assert [(row["key"], row["hits"]) for row in hottest] == [("203.0.113.7", 2000), ("198.51.100.1", 128)]  # type: ignore[attr-defined]
     assert [row["key"] for row in denied] == ["203.0.113.7"]  # type: ignore[attr-defined]
+
+
+def test_the_hot_keys_of_lists_rules_and_cut_bodies_are_clients() -> None:
+    ring, top = Ring(), Top()
+    by_list = event(decider="list", limit="bad", key="", client="198.51.100.1")
+    cut = event(decider="partial_body", limit="", key="", client="198.51.100.3", reason="partial_body")
+    watched = event(decider="rule", limit="sqli", key="", client="198.51.100.2", decision="allow", shadow=True)
+    ring.waiting = [by_list, cut, watched, event(decision="allow", decider="", limit="", key="")]
+    Pump(ring, configure("info", "json", io.StringIO()), top).drain()
+
+    def rows(name: str) -> set[tuple[str, str, str]]:
+        return {(row["decider"], row["limit"], row["key"]) for row in top.report(10)[name]}  # type: ignore[attr-defined]
+
+    assert rows("denied") == {("list", "bad", "198.51.100.1"), ("partial_body", "", "198.51.100.3")}
+    assert rows("shadow_denied") == {("rule", "sqli", "198.51.100.2")}
+    assert rows("hottest") == rows("denied") | rows("shadow_denied")
 
 
 def test_the_pump_runs_by_itself_and_says_what_was_lost() -> None:

@@ -9,7 +9,7 @@ from ratelimitd.top import Key, Sketch, Top
 
 
 def key(name: object) -> Key:
-    return Key("shop", "per-ip", str(name))
+    return Key("shop", "limit", "per-ip", str(name))
 
 
 def test_exact_while_everything_fits() -> None:
@@ -84,5 +84,24 @@ def test_counts_of_both_periods_add_up() -> None:
     clock.now += 61
     top.add(key("a"), 7, denied=False)
     report = top.report(1)
-    assert report["hottest"] == [{"domain": "shop", "limit": "per-ip", "key": "a", "hits": 12, "error": 0}]
-    assert report["denied"] == [{"domain": "shop", "limit": "per-ip", "key": "a", "hits": 5, "error": 0}]
+    row = {"domain": "shop", "decider": "limit", "limit": "per-ip", "key": "a"}
+    assert report["hottest"] == [{**row, "hits": 12, "error": 0}]
+    assert report["denied"] == [{**row, "hits": 5, "error": 0}]
+
+
+def test_denials_in_the_shadow_have_a_list_of_their_own() -> None:
+    top = Top()
+    top.add(key("denied"), 2, denied=True, watched=True)  # by one limit, and in the shadow by another
+    top.add(key("watched"), 3, denied=False, watched=True)
+    top.add(key("allowed"), 4, denied=False)
+    report = top.report(5)
+    assert [row["key"] for row in report["hottest"]] == ["allowed", "watched", "denied"]  # type: ignore[attr-defined]
+    assert [row["key"] for row in report["denied"]] == ["denied"]  # type: ignore[attr-defined]
+    assert [row["key"] for row in report["shadow_denied"]] == ["watched"]  # type: ignore[attr-defined]
+
+
+def test_a_flood_in_the_shadow_stays_bounded() -> None:
+    top = Top(capacity=50)
+    for number in range(5000):
+        top.add(key(number), 1, denied=False, watched=True)
+    assert len(top.report(1000)["shadow_denied"]) == 50  # type: ignore[arg-type]

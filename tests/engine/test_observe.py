@@ -6,8 +6,9 @@ import pytest
 
 from ratelimitd._engine import Engine
 from ratelimitd.errors import EngineError
+from ratelimitd.policy.plan import Rule, Scan, ScanMode, Target, TargetRef
 
-from .plans import CLIENT, SECOND, START, KeyPart, Source, limit, plan, request
+from .plans import CLIENT, SECOND, START, KeyPart, ListAction, Source, address_list, limit, path, plan, request
 
 
 def test_every_denial_is_an_event_until_the_cap() -> None:
@@ -41,6 +42,70 @@ def test_an_allow_names_the_limit_that_would_have_denied() -> None:
         target.check(request(), now_ns=START)
     told = [(event["decision"], event["limit"], event["key"], event["shadow"]) for event in target.events()]
     assert told == [("allow", "enforced", "203.0.113.7", False), ("allow", "watched", "203.0.113.7", True)]
+
+
+def told(target: Engine) -> list[tuple[str, str, str, str, bool]]:
+    return [
+        (event["decision"], event["decider"], event["limit"], event["key"], event["shadow"])
+        for event in target.events()
+    ]
+
+
+def test_lists_in_the_shadow_are_told_though_allows_are_not() -> None:
+    target = Engine(max_keys=100, sample=0)
+    watched = address_list("bad", ListAction.DENY, "203.0.113.0/24", shadow=True)
+    office = address_list("office", ListAction.ALLOW, "203.0.113.8/32")
+    target.swap(plan(limit("per-ip", 1000), lists=(watched, office)))
+    for address in ("203.0.113.7", "203.0.113.8", "198.51.100.1"):
+        target.check(request(source_address=address), now_ns=START)
+    assert told(target) == [("allow", "list", "bad", "", True)] * 2
+
+
+def test_scans_are_told_by_rule_enforced_or_not() -> None:
+    rule = Rule(b"sqli", (rb"union", rb"select"), (TargetRef(Target.ARGS),), score=5)
+    target = Engine(max_keys=100, sample=0)
+    for mode in (ScanMode.DETECT, ScanMode.BLOCK):
+        target.swap(plan(limit("per-ip", 1000), scan=Scan(mode=mode, rules=(rule,), deny_partial_body=True)))
+        target.check(request(path="/?a=union"), now_ns=START)
+        target.check(request(body=b"a=1", partial_body=True), now_ns=START)
+    assert told(target) == [
+        ("allow", "rule", "sqli", "", True),
+        ("allow", "partial_body", "", "", True),
+        ("deny", "rule", "sqli", "", False),
+        ("deny", "partial_body", "", "", False),
+    ]
+
+
+def test_an_earlier_checks_list_is_not_told_again() -> None:
+    """Nor may its name be read: the policy that held it may be gone."""
+    target = Engine(max_keys=100, sample=0)
+    watched = address_list("bad", ListAction.DENY, "203.0.113.0/24", shadow=True)
+    target.swap(plan(lists=(watched,)))
+    target.check(request(), now_ns=START)
+    target.swap(plan(limit("watched", 0, shadow=True)))
+    target.check(request(), now_ns=START)
+    assert [row[1:3] for row in told(target)] == [("list", "bad"), ("limit", "watched")]
+
+
+def test_denials_in_the_shadow_are_capped_apart_from_denials() -> None:
+    target = Engine(max_keys=100, sample=0, denials_per_second=3)
+    target.swap(plan(limit("ban", 0, match=path("/ban")), limit("watched", 0, shadow=True)))
+    for _ in range(10):
+        target.check(request(), now_ns=START)
+        target.check(request(path="/ban"), now_ns=START)
+    for address in ("/", "/ban"):
+        target.check(request(path=address), now_ns=START + SECOND)
+    events = target.events()
+    for decision in ("allow", "deny"):
+        assert [event["weight"] for event in events if event["decision"] == decision] == [1, 1, 1, 8]
+
+
+def test_without_denials_in_the_log_those_in_the_shadow_are_sampled_like_any_allow() -> None:
+    target = Engine(max_keys=100, sample=10, denials_per_second=0)
+    target.swap(plan(limit("watched", 0, shadow=True)))
+    for _ in range(100):
+        target.check(request(), now_ns=START)
+    assert [event["weight"] for event in target.events()] == [1] + [10] * 9
 
 
 def test_private_keys_are_hashed_alike() -> None:
