@@ -29,6 +29,7 @@ cdef extern from "core/request.h" nogil:
         rl_view body
         const rl_pair *headers
         const rl_pair *attributes
+        rl_view metadata
         uint32_t header_count
         uint32_t attribute_count
         uint32_t cost

@@ -22,6 +22,8 @@ typedef struct rl_request {
   rl_view body;
   const rl_pair *headers;  // in order, duplicates kept; no pseudo-headers
   const rl_pair *attributes;
+  rl_view
+      metadata;  // envoy.config.core.v3.Metadata, well-formed and not unpacked; attributes "metadata.<filter>.<path>"
   uint32_t header_count;
   uint32_t attribute_count;
   uint32_t cost;         // hits to charge; 0 peeks. 1 when the caller did not say

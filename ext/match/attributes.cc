@@ -8,6 +8,7 @@
 #include "match/client.h"
 #include "match/fields.h"
 #include "match/text.h"
+#include "wire/metadata.h"
 
 // What has been computed for this request so far.
 enum : uint32_t {
@@ -35,6 +36,7 @@ struct rl_attributes {
   rl::Fields cookies;
   rl::Arena arena;
   uint64_t seed;
+  uint32_t metadata_steps;  // left
 };
 
 namespace rl {
@@ -142,6 +144,20 @@ int get_cookie(rl_attributes *a, rl_view name, rl_view *out) {
   return fields_find(&a->cookies, name, out);
 }
 
+// "metadata.envoy.filters.http.jwt_authn.payload.sub"
+int get_metadata(rl_attributes *a, rl_view name, rl_view *out) {
+  constexpr std::string_view kPrefix = "metadata.";
+  if (!text_of(name).starts_with(kPrefix)) return 0;
+  rl_view value;
+  if (!find_metadata(a->request->metadata, view_of(text_of(name).substr(kPrefix.size())), &a->metadata_steps, &value))
+    return 0;
+  auto *room = static_cast<char *>(arena_take(&a->arena, metadata_room(value)));
+  if (room == nullptr) return 0;
+  const bool found = metadata_text(value, room, out);
+  arena_trim(&a->arena, found && out->data == room ? room + out->size : room);
+  return found;
+}
+
 }  // namespace
 }  // namespace rl
 
@@ -167,6 +183,7 @@ void rl_attributes_reset(rl_attributes *attributes, const rl_request *request, c
   attributes->request = request;
   attributes->client = client;
   attributes->computed = 0;
+  attributes->metadata_steps = rl::kMaxMetadataSteps;
   rl::arena_reset(&attributes->arena);
 }
 
@@ -195,7 +212,8 @@ int rl_attributes_get(rl_attributes *attributes, int source, rl_view name, rl_vi
     case RL_SOURCE_QUERY:
       return rl::get_query(attributes, name, out);
     case RL_SOURCE_ATTRIBUTE:
-      return rl::find_pair(request->attributes, request->attribute_count, name, out);
+      return rl::find_pair(request->attributes, request->attribute_count, name, out) ||
+             (request->metadata.size != 0 && rl::get_metadata(attributes, name, out));
     default:  // path parameters belong to a match, see rl_matcher_param
       return 0;
   }

@@ -42,7 +42,8 @@ void rl_attributes_free(rl_attributes *attributes);
 void rl_attributes_reset(rl_attributes *attributes, const rl_request *request, const rl_client_rule *client);
 
 // 1 and *out, or 0 when the request has no such value: an empty method, host, scheme or path is none, an empty header
-// is one. name: header (lower-case), cookie, query parameter or attribute; else ignored. CLIENT_IP gives the canonical
+// is one. name: header (lower-case), cookie, query parameter or attribute (one that the request lacks may lie in its
+// metadata); else ignored. CLIENT_IP gives the canonical
 // text of the address masked to the client rule's prefix (what keys are made of).
 int rl_attributes_get(rl_attributes *attributes, int source, rl_view name, rl_view *out);
 // The client's full address: from the right of the client header, skipping trusted networks or hops; the peer when

@@ -102,7 +102,7 @@ cdef class Attributes:
     def __dealloc__(self):
         rl_attributes_free(self._data)
 
-    def reset(self, request, client) -> None:
+    def reset(self, request, client, bytes metadata=b"") -> None:
         memory = Memory()
         memset(&self._request, 0, sizeof(rl_request))
         self._request.method = memory.text(request.method)
@@ -114,6 +114,7 @@ cdef class Attributes:
         self._request.header_count = len(request.headers)
         self._request.attributes = memory.pairs(list(request.attributes))
         self._request.attribute_count = len(request.attributes)
+        self._request.metadata = memory.text(metadata)
         self._client.trusted = memory.networks(client.trusted)
         self._client.trusted_count = len(client.trusted)
         self._client.hops = client.hops

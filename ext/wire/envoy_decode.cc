@@ -4,6 +4,7 @@
 // The one deviation: a key that occurs twice in the headers map is kept twice, so that nothing hides from a scan (Envoy
 // never sends that).
 #include "wire/decode.h"
+#include "wire/metadata.h"
 
 namespace rl {
 
@@ -163,6 +164,12 @@ void read_context_extension(EnvoyDraft *draft, rl_view bytes) {
   }
 }
 
+// Not merged when it occurs twice: the last one is kept.
+void read_metadata(EnvoyDraft *draft, rl_view bytes) {
+  if (!is_metadata(bytes)) return draft->malformed(kMalformed);
+  draft->request->metadata = bytes;
+}
+
 void read_attributes(EnvoyDraft *draft, rl_view bytes) {
   read_message(draft, bytes, [draft](ProtoReader &reader) {
     switch (reader.tag()) {
@@ -174,6 +181,9 @@ void read_attributes(EnvoyDraft *draft, rl_view bytes) {
         break;
       case tag_of(10, kBytes):
         read_context_extension(draft, reader.bytes());
+        break;
+      case tag_of(11, kBytes):
+        read_metadata(draft, reader.bytes());
         break;
       default:
         reader.skip();

@@ -42,6 +42,13 @@ cdef extern from "wire/messages.h" namespace "rl" nogil:
     void denial_body(const rl_verdict &verdict, Buffer *out)
 
 
+cdef extern from "wire/metadata.h" namespace "rl" nogil:
+    bint is_metadata(rl_view metadata)
+    bint _find_metadata "rl::find_metadata"(rl_view metadata, rl_view name, uint32_t *steps, rl_view *value)
+    size_t metadata_room(rl_view value)
+    bint metadata_text(rl_view value, char *room, rl_view *out)
+
+
 cdef extern from "wire/health.h" namespace "rl" nogil:
     const char *decode_health_request(rl_view bytes, rl_view *service)
     void encode_health_response(int status, Buffer *out)
@@ -133,6 +140,19 @@ def envoy_request(bytes data):
 
 def check_request(bytes data):
     return decoded(data, False)
+
+
+def find_metadata(bytes metadata, bytes name, uint32_t steps=65536):
+    """(text or None, steps left)."""
+    cdef Heap heap = Heap(metadata), named = Heap(name)
+    cdef Heap room
+    cdef rl_view value, text
+    if not is_metadata(heap.view):
+        raise ValueError("not well-formed")
+    if not _find_metadata(heap.view, named.view, &steps, &value):
+        return None, steps
+    room = Heap(bytes(metadata_room(value)))
+    return (to_bytes(text) if metadata_text(value, <char *>room.view.data, &text) else None), steps
 
 
 def batch_requests(bytes data):

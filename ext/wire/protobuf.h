@@ -45,6 +45,16 @@ class ProtoReader {
   bool failed() const { return failed_; }
 
   uint64_t varint() { return scalar(10); }
+  uint64_t fixed64() {
+    uint64_t value = 0;  // little-endian, as we are
+    if (end_ - at_ < 8) {
+      fail();
+    } else {
+      std::memcpy(&value, at_, 8);
+      at_ += 8;
+    }
+    return value;
+  }
   rl_view bytes() {
     uint64_t size = scalar(5);
     if (size > static_cast<size_t>(end_ - at_)) [[unlikely]] {

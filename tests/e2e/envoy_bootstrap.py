@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from pathlib import Path
 from typing import Any
 
 Node = dict[str, Any]
 TYPE = "type.googleapis.com/envoy.extensions"
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
+JWT_AUTHN = "envoy.filters.http.jwt_authn"
+JWT_SECRET = b"known to the tests and to their Envoy"
 BODY_LIMIT = 1024  # bytes of a body that Envoy sends to ratelimitd
 HEALTH_CHECK = {
     "timeout": "1s",
@@ -45,8 +49,20 @@ def variants() -> dict[str, Node]:
         "raw_headers": ext_authz("ratelimitd", encode_raw_headers=True),
         "closed": ext_authz("refused"),
         "closed_503": ext_authz("silent", timeout="0.1s", status_on_error={"code": "ServiceUnavailable"}),
+        "jwt": ext_authz("ratelimitd", metadata_context_namespaces=[JWT_AUTHN]),
         "open": ext_authz("refused", failure_mode_allow=True, failure_mode_allow_header_add=True),
     }
+
+
+def jwt_authn() -> Node:
+    """Verifies tokens signed with JWT_SECRET, and keeps their claims for the filters behind it."""
+    key = {"kty": "oct", "alg": "HS256", "k": base64.urlsafe_b64encode(JWT_SECRET).rstrip(b"=").decode()}
+    provider = {"local_jwks": {"inline_string": json.dumps({"keys": [key]})}, "payload_in_metadata": "payload"}
+    return typed(
+        "filters.http.jwt_authn.v3.JwtAuthentication",
+        providers={"tests": provider},
+        rules=[{"match": {"prefix": "/"}, "requires": {"provider_name": "tests"}}],
+    )
 
 
 def route(prefix: str, **per_route: Any) -> Node:
@@ -88,6 +104,7 @@ def listener(name: str, authz: Node, access_log: Path) -> Node:
         access_log=[{"name": "file", "typed_config": log}],
         route_config={"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes()}]},
         http_filters=[
+            *([{"name": JWT_AUTHN, "typed_config": jwt_authn()}] if name == "jwt" else []),
             {"name": EXT_AUTHZ, "typed_config": authz},
             {"name": "envoy.filters.http.router", "typed_config": typed("filters.http.router.v3.Router")},
         ],

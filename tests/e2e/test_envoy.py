@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+import json
 import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
-from .envoy_bootstrap import BODY_LIMIT
+from .envoy_bootstrap import BODY_LIMIT, JWT_SECRET
 
 if TYPE_CHECKING:
     from .conftest import Envoy
@@ -75,6 +78,29 @@ def test_a_routes_context_extension_selects_a_limit(envoy: Envoy) -> None:
     client = envoy.client("plain")
     assert [client.get("/gold/1", headers=sent).status_code for _ in range(4)] == [200, 200, 200, 429]
     assert client.get("/silver/1", headers=sent).status_code == 200
+
+
+def token(**claims: object) -> dict[str, str]:
+    """The header of a token with these claims (RFC 7515, HS256)."""
+    parts = [json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
+    signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    signature = base64.urlsafe_b64encode(hmac.digest(JWT_SECRET, signed, "sha256")).rstrip(b"=")
+    return {"authorization": f"Bearer {(signed + b'.' + signature).decode()}"}
+
+
+def test_limits_count_by_the_claims_of_a_token(envoy: Envoy) -> None:
+    """The subject of a verified token is the key, its plan and roles select the limit; nobody else pays for it."""
+    ada, bob, eve, admin = (uuid.uuid4().hex for _ in range(4))
+
+    def statuses(count: int, **claims: object) -> list[int]:
+        return [envoy.client("jwt").get("/", headers=headers(**token(**claims))).status_code for _ in range(count)]
+
+    assert statuses(3, sub=ada, plan="trial") == [200, 200, 429]
+    assert statuses(1, sub=bob, plan="trial") == [200]
+    assert statuses(4, sub=eve, plan="paid", roles=["administrator", "reader"]) == [200] * 4
+    assert statuses(2, sub=admin, roles=["reader", "admin"], deep={"a": [{"b": None}]}, exp=2_000_000_000) == [200, 429]
+    forged = token(sub=bob, plan="trial")["authorization"][:-4] + "AAAA"
+    assert envoy.client("jwt").get("/", headers=headers(authorization=forged)).status_code == 401
 
 
 def test_an_attack_in_an_argument_gets_403_with_a_reference_only(envoy: Envoy, listener: str) -> None:

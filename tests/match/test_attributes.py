@@ -167,3 +167,24 @@ def mutate(seeded: random.Random, text: bytes) -> bytes:
             (b"", b"%", b"/", b".", b"]", b"[", b",", b":", b"=", b"\xff", b"0")
         )
     return bytes(out)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def test_an_attribute_may_lie_in_the_metadata():
+    """An attribute of the request's own comes first; only names that begin with metadata. are looked up."""
+    value = _field(2, _field(3, b"ada"))
+    metadata = _field(1, _field(1, b"jwt") + _field(2, _field(1, _field(1, b"sub") + value)))
+    attributes = probe.Attributes()
+    attributes.reset(Request(attributes=((b"metadata.jwt.own", b"1"),)), Client(), metadata)
+    assert attributes.get(Source.ATTRIBUTE, b"metadata.jwt.sub") == b"ada"
+    assert attributes.get(Source.ATTRIBUTE, b"metadata.jwt.own") == b"1"
+    for name in (b"jwt.sub", b"metadata.", b"metadata.jwt", b"metadata.jwt.no", b"metadata"):
+        assert attributes.get(Source.ATTRIBUTE, name) is None
+    attributes.reset(Request(attributes=((b"metadata.jwt.sub", b"eve"),)), Client(), metadata)
+    assert attributes.get(Source.ATTRIBUTE, b"metadata.jwt.sub") == b"eve"
+    number = _field(2, b"\x11" + bytes(8))
+    attributes.reset(Request(), Client(), _field(1, _field(1, b"f") + _field(2, _field(1, _field(1, b"n") + number))))
+    assert [attributes.get(Source.ATTRIBUTE, b"metadata.f.n") for _ in range(3)] == [b"0"] * 3

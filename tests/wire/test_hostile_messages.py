@@ -52,6 +52,7 @@ def sample(message, name):
         http.header_map.headers.add(key="K", raw_value=b"\xff")
         http.raw_body = b"body" * 40
         check.attributes.context_extensions.update({"ratelimitd_domain": "d", "ratelimitd_cost": "3", "a": "b"})
+        check.attributes.metadata_context.filter_metadata["f"].update({"s": "x", "n": 1, "l": [True, {"o": None}]})
     else:
         check.domain, check.path, check.body, check.cost, check.dry_run = "d", "/a", b"b" * 200, 300, True
         for key, value in headers.items():
