@@ -20,6 +20,8 @@ from pathlib import Path
 
 from .bench import Bench
 from .servers import ROOT, BenchError, Cores, Server, grpcio_command
+from .waf import Turn, engines, turn
+from .waf_requests import requests
 
 FEW_KEYS = 10_000
 
@@ -197,6 +199,21 @@ def accuracy(bench: Bench) -> Iterator[Figure]:
         yield Figure(row["name"], row["percent"], "%", detail=row.get("detail", ""))
 
 
+def waf(bench: Bench) -> Iterator[Figure]:
+    """CPU of one request under the Core Rule Set at paranoia 1, in process, engine by engine and request by request."""
+    commands = engines(bench.directory)
+    turns: dict[str, list[Turn]] = {name: [] for name in commands}
+    for _ in range(bench.repeats):
+        for name, command in commands.items():
+            bench.say(f"the Core Rule Set on {name}")
+            turns[name].append(turn(name, command, bench.seconds / 4))
+    note = "" if "Coraza" in commands else "Coraza left out: no Go toolchain"
+    for request in requests():
+        for name, taken in turns.items():
+            cpu = statistics.median(t[request.name] for t in taken)
+            yield Figure(f"{request.name}: {name}", cpu, "us", detail=note)
+
+
 GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "throughput": throughput,
     "latency": latency,
@@ -204,4 +221,5 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "workers": workers,
     "keys": keys,
     "accuracy": accuracy,
+    "waf": waf,
 }

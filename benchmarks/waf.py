@@ -1,0 +1,65 @@
+"""The engines that run the Core Rule Set side by side, each in a process of its own that prints its figures.
+
+Needs the rule set in `$RATELIMITD_SHARED/crs/v4` (default ../shared); Coraza needs a Go toolchain and its module proxy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import waf_requests
+from .servers import ROOT, BenchError, Cores, on_cores
+
+SHARED = Path(os.environ.get("RATELIMITD_SHARED", ROOT.parent / "shared"))
+CORAZA = ROOT / "benchmarks" / "peers" / "coraza"
+
+Turn = dict[str, float]  # request: CPU microseconds
+
+
+def core_rule_set() -> Path:
+    crs = SHARED / "crs" / "v4"
+    if not crs.is_dir():
+        raise BenchError(f"the Core Rule Set is not in {SHARED} (set RATELIMITD_SHARED)")
+    return crs
+
+
+def output(name: str, command: Sequence[str], directory: Path = ROOT, seconds: float = 300) -> str:
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=seconds)
+    if done.returncode != 0:
+        raise BenchError(f"{name}: {done.stdout[-500:]}{done.stderr[-1500:]}")
+    return done.stdout
+
+
+def go() -> str | None:
+    """The Go toolchain, in the path or where its installer puts it."""
+    return shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
+
+
+def engines(directory: Path) -> dict[str, list[str]]:
+    """The command of each engine that can run here; without Go there is no Coraza. Writes the requests and builds."""
+    crs = str(core_rule_set())
+    commands = {"libmodsecurity": [sys.executable, "-m", "benchmarks.peers.modsecurity", "--crs", crs]}
+    if toolchain := go():
+        requests, binary = directory / "waf_requests.json", directory / "coraza"
+        waf_requests.write(requests)
+        output("building Coraza", [toolchain, "build", "-o", str(binary), "."], CORAZA)
+        setup = str(ROOT / "benchmarks" / "waf.conf")
+        coraza = [str(binary), "-crs", crs, "-setup", setup, "-requests", str(requests)]
+        commands |= {"Coraza": coraza, "Coraza, prefilter": [*coraza, "-prefilter"]}
+    return commands
+
+
+def turn(name: str, command: Sequence[str], seconds: float) -> Turn:
+    """One turn of an engine: `seconds` of each request. Each verdict must be the right one, or nothing was measured."""
+    options = ["--seconds", str(seconds), "--repeats", "1"]
+    rows = json.loads(output(name, on_cores(Cores.of_machine().server, [*command, *options])))["requests"]
+    for request in waf_requests.requests():
+        if rows[request.name]["blocked"] == request.benign:
+            raise BenchError(f"{name}: {request.name} is {'blocked' if request.benign else 'let through'}")
+    return {request: row["cpu_us"] for request, row in rows.items()}
