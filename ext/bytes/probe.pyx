@@ -8,9 +8,13 @@ from ratelimitd._ext.bytes.address cimport (
     rl_address, rl_address_format, rl_address_is_ipv4, rl_address_mask, rl_address_parse, rl_network, rl_network_contains,
 )
 from ratelimitd._ext.bytes.json cimport RL_JSON_LEAF, rl_json, rl_json_next, rl_json_start
+from ratelimitd._ext.bytes.json_args cimport (
+    RL_JSON_ARGS_LEAF, rl_json_args, rl_json_args_next, rl_json_args_room, rl_json_args_start, rl_json_level,
+)
 from ratelimitd._ext.bytes.multipart cimport (
     rl_multipart, rl_multipart_boundary, rl_multipart_next, rl_multipart_start, rl_part,
 )
+from ratelimitd._ext.bytes.pairs cimport rl_pairs_cookie, rl_pairs_decode, rl_pairs_next
 from ratelimitd._ext.bytes.query cimport (
     rl_cookie_next, rl_path_normalize, rl_query_next, rl_target_split, rl_url_decode,
 )
@@ -18,6 +22,7 @@ from ratelimitd._ext.core cimport rl_pair, rl_view
 from ratelimitd._ext.bytes.transform cimport (
     RL_TRANSFORMATIONS, rl_byte_classes, rl_transform, rl_transform_classes, rl_transform_room,
 )
+from ratelimitd._ext.bytes.uri cimport rl_uri, rl_uri_read
 
 
 cdef rl_view owned(bytes text) except *:
@@ -212,3 +217,73 @@ def multipart_parts(bytes body, bytes boundary) -> tuple[list[dict[str, object]]
     free(<void *>view.data)
     free(<void *>mark.data)
     return parts, status, bool(reader.doubtful)
+
+
+def uri_read(bytes target) -> dict[str, bytes]:
+    cdef rl_view view = owned(target)
+    cdef char *buffer = <char *>malloc(len(target))
+    cdef rl_uri uri
+    rl_uri_read(view, buffer, &uri)
+    try:
+        return {"uri": taken(uri.uri), "filename": taken(uri.filename), "basename": taken(uri.basename),
+                "query": taken(uri.query)}
+    finally:
+        free(buffer)
+        free(<void *>view.data)
+
+
+cdef bytes decoded(rl_view raw, int *invalid):
+    cdef rl_view text = owned(taken(raw))
+    cdef char *out = <char *>malloc(raw.size)
+    cdef rl_view value = rl_pairs_decode(text, out, invalid)
+    try:
+        return taken(value)
+    finally:
+        free(out)
+        free(<void *>text.data)
+
+
+def pairs(bytes text, bytes separator=b"&") -> tuple[list[tuple[bytes, bytes]], bool]:
+    """The decoded arguments, and whether an escape in a value was broken."""
+    cdef rl_view view = owned(text)
+    cdef uint32_t cursor = 0
+    cdef rl_pair pair
+    cdef int invalid = 0
+    arguments = []
+    while rl_pairs_next(view, separator[0], &cursor, &pair):
+        arguments.append((decoded(pair.name, NULL), decoded(pair.value, &invalid)))
+    free(<void *>view.data)
+    return arguments, bool(invalid)
+
+
+def pairs_cookies(bytes header) -> list[tuple[bytes, bytes]]:
+    cdef rl_view view = owned(header)
+    cdef uint32_t cursor = 0
+    cdef rl_pair pair
+    cookies = []
+    while rl_pairs_cookie(view, &cursor, &pair):
+        cookies.append((taken(pair.name), taken(pair.value)))
+    free(<void *>view.data)
+    return cookies
+
+
+def json_args(bytes text, uint32_t depth_limit=512, name_limit=1 << 30) -> tuple[list[tuple[bytes, bytes]], int]:
+    """The arguments and the status that ended the reading (0 or an error)."""
+    cdef rl_view view = owned(text)
+    cdef char *buffer = <char *>malloc(rl_json_args_room(view.size, depth_limit))
+    cdef rl_json_level *levels = <rl_json_level *>malloc(depth_limit * sizeof(rl_json_level))
+    cdef rl_json_args reader
+    cdef rl_pair leaf
+    arguments = []
+    rl_json_args_start(&reader, view, buffer, levels, depth_limit, name_limit)
+    while True:
+        status = rl_json_args_next(&reader, &leaf)
+        if status != RL_JSON_ARGS_LEAF:
+            break
+        arguments.append((taken(leaf.name), taken(leaf.value)))
+    if rl_json_args_next(&reader, &leaf) != status:
+        raise AssertionError("the end is not the end")
+    free(levels)
+    free(buffer)
+    free(<void *>view.data)
+    return arguments, status
