@@ -14,7 +14,16 @@ from ratelimitd._ext.core cimport rl_counted, rl_load_pointer, rl_spine, rl_stor
 from ratelimitd._ext.events cimport ring_pop
 from ratelimitd._ext.keying cimport key_digest_of, key_rate
 from ratelimitd._ext.limit.key cimport key_digest
-from ratelimitd._ext.limit.table cimport table_free, table_get_stats, table_lookup, table_new, table_reset, table_stats
+from ratelimitd._ext.limit.table cimport (
+    TABLE_ESTIMATED,
+    TABLE_UNKNOWN,
+    table_free,
+    table_get_stats,
+    table_lookup,
+    table_new,
+    table_reset,
+    table_stats,
+)
 from ratelimitd._ext.limit.window cimport window_view
 from ratelimitd._ext.net.server cimport (
     RL_ABUSE_COUNT,
@@ -312,8 +321,12 @@ cdef class Engine:
     def lookup(self, domain, limit, key, *, now_ns=None):
         cdef _Key found = self._key(domain, limit, key)
         cdef window_view view
+        cdef int known
         cdef int64_t now = time.time_ns() if now_ns is None else now_ns
-        if found is None or not table_lookup(self.shared.table, &found.digest, &found.rate.rule, now // 1000000, &view):
+        if found is None:
+            return None
+        known = table_lookup(self.shared.table, &found.digest, &found.rate.rule, now // 1000000, &view)
+        if known == TABLE_UNKNOWN:
             return None
         return {
             "limit": found.rate.rule.limit,
@@ -322,6 +335,7 @@ cdef class Engine:
             "reset_after_ms": view.reset_after_ms,
             "window_ms": found.rate.rule.window_ms,
             "unlimited": bool(found.rate.unlimited),
+            "estimated": known == TABLE_ESTIMATED,
         }
 
     def reset(self, domain, limit, key, *, now_ns=None):

@@ -106,9 +106,12 @@ class Engine:
     def lookup(
         self, domain: str, limit: str, key: Sequence[str], *, now_ns: int | None = None
     ) -> dict[str, Any] | None:
-        """The counter of a key (its parts in order): {limit, used, remaining, reset_after_ms, window_ms, unlimited}.
+        """The counter of a key (its parts in order): {limit, used, remaining, reset_after_ms, window_ms, unlimited,
+        estimated}.
 
-        None when there is no such limit or nothing was counted. EngineError when the key has another number of parts.
+        estimated: the key was forgotten for want of room. `used` is then what a check would find: no less than its
+        hits in the window, but maybe those of others. None when there is no such limit or nothing was counted.
+        EngineError when the key has another number of parts.
         """
 
     def reset(self, domain: str, limit: str, key: Sequence[str], *, now_ns: int | None = None) -> bool:

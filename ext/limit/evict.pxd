@@ -9,6 +9,6 @@ from ratelimitd._ext.limit.shard cimport counter_shard
 # Makes room for one more key: 1, or 0 when nothing may be dropped.
 cdef bint shard_make_room(counter_shard *shard, const key_digest *digest, int64_t now_ms) noexcept nogil
 
-# Makes room whoever has to go, even a counter near its limit: its count goes into the sketch like any other. 0 when the groups that
-# are looked at are empty.
-cdef bint shard_force_room(counter_shard *shard, const key_digest *digest, int64_t now_ms) noexcept nogil
+# Makes room whoever has to go, even a counter near its limit, however far from the key's home: its count goes into the sketch like any
+# other.
+cdef void shard_force_room(counter_shard *shard, const key_digest *digest, int64_t now_ms) noexcept nogil

@@ -85,12 +85,13 @@ cdef inline void drop_live(counter_shard *shard, const victim *chosen, int64_t n
 
 
 cdef bint drop_one(counter_shard *shard, const key_digest *digest, int64_t now_ms, bint force) noexcept nogil:
-    """An expired counter near the key's home, else the best of the live ones."""
+    """An expired counter near the key's home, else the best of the live ones. By force it looks on until it found one."""
     cdef uint32_t group = digest_home(shard, digest), groups, at, seen = 0
-    cdef uint32_t most = GROUPS if GROUPS < shard.groups else shard.groups
     cdef victim best
     best.found = False
-    for groups in range(most):
+    for groups in range(shard.groups):
+        if groups >= GROUPS and (best.found or not force):
+            break
         for at in range(group * RL_GROUP, (group + 1) * RL_GROUP):
             if shard.tags[at] == TAG_EMPTY:
                 continue
@@ -112,5 +113,6 @@ cdef bint shard_make_room(counter_shard *shard, const key_digest *digest, int64_
     return shard.keys < shard.max_keys or drop_one(shard, digest, now_ms, False)
 
 
-cdef bint shard_force_room(counter_shard *shard, const key_digest *digest, int64_t now_ms) noexcept nogil:
-    return shard.keys < shard.max_keys or drop_one(shard, digest, now_ms, True)
+cdef void shard_force_room(counter_shard *shard, const key_digest *digest, int64_t now_ms) noexcept nogil:
+    if shard.keys >= shard.max_keys:
+        drop_one(shard, digest, now_ms, True)

@@ -10,6 +10,8 @@ from ratelimitd._ext.limit.table cimport (
     table_free,
     table_get_stats,
     table_hit,
+    TABLE_COUNTED,
+    TABLE_ESTIMATED,
     table_lookup,
     table_new,
     table_reset,
@@ -152,7 +154,14 @@ cdef class Table:
         cdef key_digest key = as_digest(digest)
         cdef window_rule plain = as_rule(rule)
         cdef window_view view
-        return as_tuple(view) if table_lookup(self.table, &key, &plain, now_ms, &view) else None
+        return as_tuple(view) if table_lookup(self.table, &key, &plain, now_ms, &view) == TABLE_COUNTED else None
+
+    def estimate(self, digest, rule, int64_t now_ms):
+        """As lookup, of a key that only the sketch knows."""
+        cdef key_digest key = as_digest(digest)
+        cdef window_rule plain = as_rule(rule)
+        cdef window_view view
+        return as_tuple(view) if table_lookup(self.table, &key, &plain, now_ms, &view) == TABLE_ESTIMATED else None
 
     def reset(self, digest, rule, int64_t now_ms):
         cdef key_digest key = as_digest(digest)

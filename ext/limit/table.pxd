@@ -11,6 +11,9 @@ from ratelimitd._ext.limit.window cimport window_rule, window_view
 
 cdef enum:
     TABLE_MAX_HITS = 32   # limits of one check
+    TABLE_UNKNOWN = 0
+    TABLE_COUNTED = 1
+    TABLE_ESTIMATED = 2
 
 
 # One limit that applies to a check: in, then out.
@@ -39,7 +42,8 @@ cdef void table_free(counter_table *table) noexcept nogil
 # those that are over are not. dry: charge nothing. Returns the index of the first non-shadow hit that is over, or -1.
 cdef int table_decide(counter_table *table, table_hit *hits, int count, bint all_or_none, bint dry, int64_t now_ms) noexcept nogil
 
-# Look without counting: 1 and *out, or 0 when the key is unknown.
+# Look without counting: TABLE_COUNTED and *out, TABLE_ESTIMATED when only the sketch knows the key (used is then no less than its hits
+# in the window, and may be those of others), or TABLE_UNKNOWN.
 cdef int table_lookup(counter_table *table, const key_digest *digest, const window_rule *rule, int64_t now_ms, window_view *out) noexcept nogil
 
 # Forgets a key's hits, also those that only the sketch knows: 1, or 0 when the key is unknown. rule, slot: as in a hit of the key.

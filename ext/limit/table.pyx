@@ -385,12 +385,23 @@ cdef int table_decide(counter_table *table, table_hit *hits, int count, bint all
 cdef int table_lookup(counter_table *table, const key_digest *digest, const window_rule *rule, int64_t now_ms, window_view *out) noexcept nogil:
     cdef counter_shard *shard = shard_of(table, digest)
     cdef const counter_slot *slot
+    cdef window_state fresh
+    cdef uint64_t estimate
+    cdef int known = TABLE_UNKNOWN
+    now_ms = window_clock(now_ms)
     spin_lock(&shard.lock)
     slot = shard_find(shard, digest)
     if slot != NULL:
+        known = TABLE_COUNTED
         window_peek(rule, &slot.state, now_ms, 0, out)
+    else:
+        estimate = sketch_estimate(&shard.sketch, digest, now_ms)
+        if estimate:
+            known = TABLE_ESTIMATED
+            window_init(rule, &fresh, now_ms, estimate)   # as a check would find it
+            window_peek(rule, &fresh, now_ms, 0, out)
     spin_unlock(&shard.lock)
-    return slot != NULL
+    return known
 
 
 cdef void reset_slot(counter_shard *shard, counter_slot *slot, bint sketched) noexcept nogil:
@@ -408,8 +419,8 @@ cdef void reset_slot(counter_shard *shard, counter_slot *slot, bint sketched) no
 cdef void insert_reset(counter_shard *shard, const key_digest *digest, const window_rule *rule, uint32_t metric, int64_t now_ms) noexcept nogil:
     """Its cells are shared and may not be lowered: the key gets an empty counter, whoever has to go for it."""
     cdef counter_slot *slot
-    if not shard_make_room(shard, digest, now_ms) and not shard_force_room(shard, digest, now_ms):
-        return
+    if not shard_make_room(shard, digest, now_ms):
+        shard_force_room(shard, digest, now_ms)
     slot = shard_insert(shard, digest, rule)
     window_init(rule, &slot.state, now_ms, 0)
     slot.meta = slot_kind(rule) | SLOT_RESET | (metric & SLOT_METRIC)

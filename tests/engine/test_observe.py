@@ -157,6 +157,24 @@ def test_look_up_and_reset() -> None:
         target.lookup("shop", "pair", ["203.0.113.7"])
 
 
+def test_an_evicted_key_is_looked_up_as_an_estimate_and_reset() -> None:
+    target = Engine(max_keys=14)
+    target.swap(plan(limit("per-ip", 100)))
+    for _ in range(7):
+        target.check(request(), now_ns=START)
+    found = target.lookup("shop", "per-ip", ["203.0.113.7"], now_ns=START)
+    assert found is not None
+    assert (found["used"], found["estimated"]) == (7, False)
+    for number in range(100):
+        target.check(request(source_address=f"10.0.0.{number}"), now_ns=START + SECOND)
+    found = target.lookup("shop", "per-ip", ["203.0.113.7"], now_ns=START + SECOND)
+    assert found is not None
+    assert found["estimated"]
+    assert 7 <= found["used"] == 100 - found["remaining"]
+    assert target.reset("shop", "per-ip", ["203.0.113.7"], now_ns=START + SECOND)
+    assert target.check(request(cost=100), now_ns=START + SECOND)["decision"] == "allow"
+
+
 def test_the_table_never_holds_more_than_max_keys() -> None:
     target = Engine(max_keys=50)
     target.swap(plan(limit("per-ip", 5)))

@@ -105,6 +105,54 @@ def test_the_least_recently_used_goes() -> None:
     assert table.lookup(digest(0), rule, T0 + 21_000)[0] == 2
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_forgotten_key_is_looked_up_as_a_check_would_find_it(kind: tuple[int, int]) -> None:
+    table, rule = probe.Table(14), Rule(100, 3_600_000, *kind)
+    table.decide([hit(0, rule, 7)], T0)
+    assert table.estimate(digest(0), rule, T0) is None  # it is counted
+    for number in range(1, 40):
+        table.decide([hit(number, rule)], T0 + 1000)
+    assert table.lookup(digest(0), rule, T0 + 1000) is None
+    used, remaining, _, over = table.estimate(digest(0), rule, T0 + 1000)
+    assert used >= 7
+    assert (remaining, over) == (100 - used, False)
+    _, [seen] = table.decide([hit(0, rule, 0)], T0 + 1000, dry=True)
+    assert seen[:2] == (used, remaining)
+    assert table.reset(digest(0), rule, T0 + 1000)
+    assert table.estimate(digest(0), rule, T0 + 1000) is None
+    assert table.lookup(digest(0), rule, T0 + 1000)[0] == 0
+
+
+def test_the_estimate_of_a_forgotten_key_expires() -> None:
+    table, rule = probe.Table(14), Rule(10, 60_000)
+    for number in range(40):
+        table.decide([hit(number, rule)], T0)
+    gone = [n for n in range(40) if table.lookup(digest(n), rule, T0) is None]
+    assert all(table.estimate(digest(n), rule, T0)[0] >= 1 for n in gone)
+    assert all(table.estimate(digest(n), rule, T0 + 180_000) is None for n in gone)
+
+
+def test_a_reset_finds_room_however_far_from_the_keys_home() -> None:
+    """All counters lie in the first groups of the shard; the key's home and those after it are empty."""
+    most, groups = 14 * 40, 40
+    table, rule = probe.Table(most), Rule(10, 3_600_000)
+
+    def at_home(group: int, number: int) -> tuple[int, int]:
+        low, high = digest(number)
+        return low & ((1 << 62) - 1), (-(-(group << 32) // groups) << 32) | (high & 0xFFFFFFFF)
+
+    key = at_home(35, 10_000)
+    for number in range(most):
+        table.decide([Hit(at_home(number // 16, number), rule, 9)], T0)
+    assert table.stats()["keys"] == most
+    table.decide([Hit(key, rule, 10)], T0)
+    assert table.lookup(key, rule, T0) is None
+    assert table.estimate(key, rule, T0)[0] == 10
+    assert table.reset(key, rule, T0)
+    assert table.decide([Hit(key, rule, 10)], T0)[0] == -1
+    assert table.stats()["keys"] == most
+
+
 def test_a_key_reset_after_evictions_is_fresh() -> None:
     table, rule = probe.Table(14), Rule(10, 3_600_000)
     table.decide([hit(0, rule, 7)], T0)
