@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include "bytes/blocks.h"
 #include "bytes/transforms.h"
 
 namespace rl {
@@ -9,27 +10,40 @@ bool starts_with(rl_view in, uint32_t at, const char *word, uint32_t size) {
   return in.size - at >= size && std::memcmp(in.data + at, word, size) == 0;
 }
 
+// Bytes of the mark of a comment at `at`, 0 when there is none.
+uint32_t comment_mark(rl_view in, uint32_t at) {
+  switch (in.data[at]) {
+    case '/':
+      return starts_with(in, at, "/*", 2) ? 2 : 0;
+    case '*':
+      return starts_with(in, at, "*/", 2) ? 2 : 0;
+    case '<':
+      return starts_with(in, at, "<!--", 4) ? 4 : 0;
+    case '-':
+      return starts_with(in, at, "-->", 3) ? 3 : starts_with(in, at, "--", 2) ? 2 : 0;
+    case '#':
+      return 1;
+    default:
+      return 0;
+  }
+}
+
 }  // namespace
 
 uint32_t replace_comments(rl_view in, char *out) {
   // Slashes are common, comments are not.
-  const void *opening = memmem(in.data, in.size, "/*", 2);
-  if (!opening) return kUnchanged;
-  uint32_t size = static_cast<uint32_t>(static_cast<const char *>(opening) - in.data);
-  std::memcpy(out, in.data, size);
-  bool inside = false;
-  for (uint32_t i = size; i < in.size;) {
-    if (starts_with(in, i, inside ? "*/" : "/*", 2)) {
-      if (inside) out[size++] = ' ';
-      inside = !inside;
-      i += 2;
-    } else {
-      if (!inside) out[size++] = in.data[i];
-      ++i;
-    }
+  uint32_t opening = find_pair(in, 0, '/', '*'), at = 0, size = 0;
+  if (opening == in.size) return kUnchanged;
+  while (true) {
+    std::memcpy(out + size, in.data + at, opening - at);
+    size += opening - at;
+    if (opening == in.size) return size;
+    out[size++] = ' ';
+    uint32_t closing = find_pair(in, opening + 2, '*', '/');
+    if (closing == in.size) return size;
+    at = closing + 2;
+    opening = find_pair(in, at, '/', '*');
   }
-  if (inside) out[size++] = ' ';  // never more than was read: the opening alone has two bytes
-  return size;
 }
 
 uint32_t remove_comments(rl_view in, char *out) {
@@ -56,6 +70,16 @@ uint32_t remove_comments(rl_view in, char *out) {
     }
   }
   if (inside) out[size++] = ' ';
+  return size;
+}
+
+uint32_t remove_comments_char(rl_view in, char *out) {
+  uint32_t size = 0;
+  for (uint32_t i = 0; i < in.size;) {
+    uint32_t mark = comment_mark(in, i);
+    if (mark == 0) out[size++] = in.data[i++];
+    i += mark;
+  }
   return size;
 }
 

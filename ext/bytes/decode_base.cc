@@ -74,4 +74,51 @@ uint32_t hex_decode(rl_view in, char *out) {
   return size;
 }
 
+// Forgiving: what is no digit is skipped. ModSecurity compares the value of the last byte
+// with "=", which a final "9" also has, and then drops a lone digit's bits with all the rest.
+uint32_t base64_decode_ext(rl_view in, char *out) {
+  uint32_t size = 0, digits = 0, bits = 0;
+  for (uint32_t i = 0; i < in.size; ++i) {
+    char c = in.data[i];
+    if (c == '=') {
+      bool more = i + 1 < in.size && in.data[i + 1] == '=';
+      if (!more && digits % 4 == 1) return 0;
+      continue;
+    }
+    int value = base64_value(c);
+    if (value < 0) continue;
+    bits = bits << 6 | static_cast<uint32_t>(value);
+    switch (digits++ % 4) {
+      case 1:
+        out[size++] = static_cast<char>(bits >> 4);
+        break;
+      case 2:
+        out[size++] = static_cast<char>(bits >> 2);
+        break;
+      case 3:
+        out[size++] = static_cast<char>(bits);
+        break;
+    }
+  }
+  bool padded = in.size > 0 && (in.data[in.size - 1] == '=' || in.data[in.size - 1] == '9');
+  return padded && digits % 4 == 1 ? 0 : size;
+}
+
+// "0x" and pairs of digits anywhere.
+uint32_t sql_hex_decode(rl_view in, char *out) {
+  uint32_t size = 0;
+  for (uint32_t i = 0; i < in.size;) {
+    const char *at = in.data + i;
+    if (*at != '0' || in.size - i < 4 || (at[1] | 32) != 'x' || hex_byte(at + 2) < 0) {
+      out[size++] = *at;
+      ++i;
+      continue;
+    }
+    for (i += 2; in.size - i >= 2 && hex_byte(in.data + i) >= 0; i += 2) {
+      out[size++] = static_cast<char>(hex_byte(in.data + i));
+    }
+  }
+  return size;
+}
+
 }  // namespace rl

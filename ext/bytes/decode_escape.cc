@@ -1,4 +1,5 @@
 #include "bytes/ascii.h"
+#include "bytes/blocks.h"
 #include "bytes/transforms.h"
 
 namespace rl {
@@ -73,31 +74,39 @@ char css_byte(const char *digits, uint32_t count) {
   return fold ? full_width(low, digits + count - 4) : static_cast<char>(low);
 }
 
+uint32_t copy_to_backslash(rl_view in, uint32_t at, char *to) {
+  return copy_plain(in, at, to, [](Block block) { return equals(block, '\\'); });
+}
+
+// Replaces each escape by its byte; read() is read_js or read_c. A backslash at the end stays.
+template <typename Read>
+uint32_t decode(rl_view in, char *out, Read read) {
+  uint32_t size = 0;
+  for (uint32_t i = 0; i < in.size;) {
+    uint32_t copied = copy_to_backslash(in, i, out + size);
+    size += copied;
+    i += copied;
+    if (i == in.size) break;
+    char value = in.data[i];
+    i += value == '\\' && in.size - i > 1 ? read(in.data + i, in.size - i, &value) : 1;
+    out[size++] = value;
+  }
+  return size;
+}
+
 }  // namespace
 
-uint32_t js_decode(rl_view in, char *out) {
-  uint32_t size = 0;
-  for (uint32_t i = 0; i < in.size;) {
-    char value = in.data[i];
-    i += value == '\\' && in.size - i > 1 ? read_js(in.data + i, in.size - i, &value) : 1;
-    out[size++] = value;
-  }
-  return size;
-}
+uint32_t js_decode(rl_view in, char *out) { return decode(in, out, read_js); }
 
-uint32_t escape_seq_decode(rl_view in, char *out) {
-  uint32_t size = 0;
-  for (uint32_t i = 0; i < in.size;) {
-    char value = in.data[i];
-    i += value == '\\' && in.size - i > 1 ? read_c(in.data + i, in.size - i, &value) : 1;
-    out[size++] = value;
-  }
-  return size;
-}
+uint32_t escape_seq_decode(rl_view in, char *out) { return decode(in, out, read_c); }
 
 uint32_t css_decode(rl_view in, char *out) {
   uint32_t size = 0;
   for (uint32_t i = 0; i < in.size;) {
+    uint32_t copied = copy_to_backslash(in, i, out + size);
+    size += copied;
+    i += copied;
+    if (i == in.size) break;
     if (in.data[i] != '\\') {
       out[size++] = in.data[i++];
       continue;

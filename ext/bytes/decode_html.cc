@@ -2,6 +2,7 @@
 #include <iterator>
 
 #include "bytes/ascii.h"
+#include "bytes/blocks.h"
 #include "bytes/transforms.h"
 
 namespace rl {
@@ -65,6 +66,10 @@ uint32_t read_entity(const char *at, uint32_t left, char *value, uint32_t *liter
 uint32_t html_entity_decode(rl_view in, char *out) {
   uint32_t size = 0;
   for (uint32_t i = 0; i < in.size;) {
+    uint32_t copied = copy_plain(in, i, out + size, [](Block block) { return equals(block, '&'); });
+    size += copied;
+    i += copied;
+    if (i == in.size) break;
     if (in.data[i] != '&') {
       out[size++] = in.data[i++];
       continue;

@@ -1,4 +1,5 @@
 #include "bytes/ascii.h"
+#include "bytes/blocks.h"
 #include "bytes/query.h"
 #include "bytes/transforms.h"
 
@@ -20,6 +21,10 @@ uint32_t url_decode(rl_view in, char *out) { return rl_url_decode(in, out); }
 uint32_t url_decode_uni(rl_view in, char *out) {
   uint32_t size = 0;
   for (uint32_t i = 0; i < in.size;) {
+    uint32_t copied = copy_plain(in, i, out + size, [](Block b) { return equals(b, '%') | equals(b, '+'); });
+    size += copied;
+    i += copied;
+    if (i == in.size) break;
     const char *at = in.data + i;
     uint32_t left = in.size - i;
     if (*at == '+') {

@@ -1,3 +1,4 @@
+#include "bytes/blocks.h"
 #include "bytes/transforms.h"
 
 namespace rl {
@@ -30,6 +31,10 @@ uint32_t utf8_to_unicode(rl_view in, char *out) {
   static const uint32_t kLeast[5] = {0, 0, 0x80, 0x800, 0x10000};
   char *at = out;
   for (uint32_t i = 0; i < in.size;) {
+    uint32_t copied = copy_plain(in, i, at, [](Block b) { return (b & 0x80) | equals(b, '\0'); });
+    at += copied;
+    i += copied;
+    if (i == in.size) break;
     char c = in.data[i];
     unsigned first = static_cast<uint8_t>(c);
     uint32_t code = 0;

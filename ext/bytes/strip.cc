@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "bytes/ascii.h"
+#include "bytes/blocks.h"
 #include "bytes/transforms.h"
 
 namespace rl {
@@ -18,29 +19,31 @@ uint32_t keep_if(rl_view in, char *out, Keep keep) {
 
 // Is there a run of whitespace, or any but the blank?
 bool has_loose_space(rl_view in) {
-  bool after_blank = false;
-  for (uint32_t i = 0; i < in.size; ++i) {
+  uint32_t i = 0;
+  for (; in.size - i > sizeof(Block); i += sizeof(Block)) {
+    Block block = load_block(in.data + i), next = load_block(in.data + i + 1);
+    if (first_set(within(block, '\t', '\r') | (equals(block, ' ') & equals(next, ' '))) < sizeof(Block)) return true;
+  }
+  for (; i < in.size; ++i) {
     char c = in.data[i];
-    if ((c >= '\t' && c <= '\r') || (after_blank && c == ' ')) return true;
-    after_blank = c == ' ';
+    if (is_space(c) && (c != ' ' || (i + 1 < in.size && in.data[i + 1] == ' '))) return true;
   }
   return false;
 }
 
-}  // namespace
-
-uint32_t lowercase(rl_view in, char *out) {
-  using Block = uint8_t __attribute__((vector_size(16)));
-  uint32_t i = 0;
-  for (; in.size - i >= sizeof(Block); i += sizeof(Block)) {
-    Block block;
-    std::memcpy(&block, in.data + i, sizeof block);
-    block |= reinterpret_cast<Block>(block >= 'A') & reinterpret_cast<Block>(block <= 'Z') & 0x20;
-    std::memcpy(out + i, &block, sizeof block);
-  }
-  for (; i < in.size; ++i) out[i] = to_lower(in.data[i]);
-  return in.size;
+uint32_t leading_space(rl_view in) {
+  uint32_t size = 0;
+  while (size < in.size && is_space(in.data[size])) ++size;
+  return size;
 }
+
+uint32_t copy_range(rl_view in, uint32_t begin, uint32_t end, char *out) {
+  if (end - begin == in.size) return kUnchanged;
+  std::memcpy(out, in.data + begin, end - begin);
+  return end - begin;
+}
+
+}  // namespace
 
 uint32_t compress_whitespace(rl_view in, char *out) {
   if (!has_loose_space(in)) return kUnchanged;
@@ -60,49 +63,30 @@ uint32_t remove_whitespace(rl_view in, char *out) {
 }
 
 uint32_t remove_nulls(rl_view in, char *out) {
-  return keep_if(in, out, [](char c) { return c != '\0'; });
+  uint32_t size = 0;
+  for (uint32_t i = 0; i < in.size;) {
+    uint32_t copied = copy_plain(in, i, out + size, [](Block block) { return equals(block, '\0'); });
+    size += copied;
+    i += copied;
+    if (i == in.size) break;
+    out[size] = in.data[i];
+    size += in.data[i++] != '\0' ? 1 : 0;
+  }
+  return size;
 }
 
 uint32_t trim(rl_view in, char *out) {
-  uint32_t begin = 0, end = in.size;
-  while (begin < end && is_space(in.data[begin])) ++begin;
+  uint32_t begin = leading_space(in), end = in.size;
   while (begin < end && is_space(in.data[end - 1])) --end;
-  for (uint32_t i = begin; i < end; ++i) out[i - begin] = in.data[i];
-  return end - begin;
+  return copy_range(in, begin, end, out);
 }
 
-// What a shell makes of a command line: no quotes, one blank between words and none before "/" and "(".
-uint32_t cmd_line(rl_view in, char *out) {
-  uint32_t size = 0;
-  bool after_blank = false;
-  for (uint32_t i = 0; i < in.size; ++i) {
-    char c = in.data[i];
-    switch (c) {
-      case '"':
-      case '\'':
-      case '\\':
-      case '^':
-        continue;
-      case ' ':
-      case ',':
-      case ';':
-      case '\t':
-      case '\r':
-      case '\n':
-        if (!after_blank) out[size++] = ' ';
-        after_blank = true;
-        continue;
-      case '/':
-      case '(':
-        if (after_blank) --size;
-        break;
-      default:
-        c = to_lower(c);
-    }
-    out[size++] = c;
-    after_blank = false;
-  }
-  return size;
+uint32_t trim_left(rl_view in, char *out) { return copy_range(in, leading_space(in), in.size, out); }
+
+uint32_t trim_right(rl_view in, char *out) {
+  uint32_t end = in.size;
+  while (end > 0 && is_space(in.data[end - 1])) --end;
+  return copy_range(in, 0, end, out);
 }
 
 }  // namespace rl

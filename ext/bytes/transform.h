@@ -6,11 +6,13 @@
 extern "C" {
 #endif
 
-enum { RL_TRANSFORMATIONS = 18 };
+enum { RL_TRANSFORMATIONS = 36 };
 
 // Room that `out` must have for an input of size bytes.
 uint32_t rl_transform_room(int kind, uint32_t size);
-// Which classes of bytes a text has, as a bit set; and those without which a kind certainly leaves a text as it is.
+// Which classes of bytes a text has, as a bit set (the bits are in bytes/classes.h); and those without which a kind
+// certainly leaves a text as it is. Every text has at least one class, also the empty one: length, md5 and sha1 change
+// that too.
 uint32_t rl_byte_classes(rl_view text);
 uint32_t rl_transform_classes(int kind);
 // Writes the transformed bytes to out and their length to *size. 1 when something changed, else 0 (then out need not be

@@ -268,7 +268,7 @@ cdef void scan_value(scan_scratch *scratch, uint32_t kind, rl_view name, rl_view
     cdef const scan_slot *slot = slot_of(&scratch.program.kinds[kind], name)
     cdef uint32_t i
     cdef uint32_t count
-    if slot.lane < 0 or value.size == 0:
+    if slot.lane < 0:
         return
     if not rl_byte_classes(value) & slot.classes:
         scan_text(scratch, slot, kind, name, value, rl_hash(value), slot.chains)
