@@ -81,7 +81,7 @@ cdef extern from "<unistd.h>" nogil:
 
 
 METHODS = ("envoy_check", "check", "check_batch", "health", "reflection", "unknown")
-ABUSES = ("protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled")
+ABUSES = ("protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled", "unread")
 
 SERVER_DEFAULTS = {
     "max_connections": 10_000,
@@ -94,6 +94,7 @@ SERVER_DEFAULTS = {
     "max_connection_age_ms": 0,
     "max_connection_age_grace_ms": 10_000,
     "max_output": 1 << 20,
+    "max_unread": 64 << 20,
 }
 
 
@@ -181,6 +182,7 @@ cdef class Engine:
         options.max_connection_age_ms = values["max_connection_age_ms"]
         options.max_connection_age_grace_ms = values["max_connection_age_grace_ms"]
         options.max_output = values["max_output"]
+        options.max_unread = values["max_unread"]
         self.server = rl_server_new(&options, &self.spine)
         if self.server == NULL:
             raise MemoryError
@@ -542,6 +544,7 @@ cdef class Engine:
             "bytes_read": stats.bytes_read,
             "bytes_written": stats.bytes_written,
             "turns": stats.turns,
+            "unread_bytes": stats.unread_bytes,
             "calls": {METHODS[index]: stats.calls[index] for index in range(RL_METHOD_COUNT)},
             "grpc_errors": [stats.grpc_errors[index] for index in range(17)],
             "shed": stats.shed,

@@ -99,6 +99,12 @@ class Settings:
     max_output: int = _setting(
         1 << 20, "Bytes waiting for a slow reader before we stop reading from it.", _BOUNDS, low=1024
     )
+    max_unread: int = _setting(
+        64 << 20,
+        "Bytes of unread answers and calls in progress per worker; beyond, the largest and slowest readers are closed.",
+        _BOUNDS,
+        low=1024,
+    )
     idle_timeout_seconds: float = _setting(0.0, "Closes a connection without a call after this. 0: never.", _BOUNDS)
     stall_timeout_seconds: float = _setting(
         10.0, "Closes a connection with a half-sent message or an unread answer.", _BOUNDS
@@ -206,6 +212,7 @@ def server_options(settings: Settings) -> dict[str, int]:
         "max_header_list": settings.max_header_list,
         "max_batch": settings.max_batch,
         "max_output": settings.max_output,
+        "max_unread": settings.max_unread,
         "idle_timeout_ms": round(settings.idle_timeout_seconds * 1000),
         "stall_timeout_ms": round(settings.stall_timeout_seconds * 1000),
         "max_connection_age_ms": round(settings.max_connection_age_seconds * 1000),

@@ -20,7 +20,8 @@ enum {                          // why a connection or a stream was refused or c
   RL_ABUSE_OVERSIZED = 4,      // message too large
   RL_ABUSE_MALFORMED = 5,      // message does not parse
   RL_ABUSE_STALLED = 6,        // slow reader or writer
-  RL_ABUSE_COUNT = 7,
+  RL_ABUSE_UNREAD = 7,         // the most and the longest unread, when a worker's memory for such was full
+  RL_ABUSE_COUNT = 8,
 };
 
 // Service-health states, as grpc.health.v1.

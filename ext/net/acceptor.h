@@ -1,5 +1,6 @@
 // The thread that accepts connections and deals each to the least busy worker: a few fat connections are the normal
-// case, and the kernel's hash (SO_REUSEPORT) would leave workers idle.
+// case, and the kernel's hash (SO_REUSEPORT) would leave workers idle. In between it gives free memory back to the
+// system when a worker asks: that may take milliseconds, which a worker does not have.
 #pragma once
 #include <memory>
 #include <thread>
@@ -12,7 +13,7 @@ namespace rl {
 
 class Acceptor {
  public:
-  Acceptor(std::vector<std::unique_ptr<Worker>> *workers, uint32_t max_connections);
+  Acceptor(std::vector<std::unique_ptr<Worker>> *workers, uint32_t max_connections, int untidy);
   Acceptor(const Acceptor &) = delete;
   Acceptor &operator=(const Acceptor &) = delete;
   ~Acceptor();
@@ -36,6 +37,7 @@ class Acceptor {
 
   std::vector<std::unique_ptr<Worker>> *workers_;
   const uint32_t max_connections_;
+  const int untidy_;  // ServerState's
   std::vector<Listener> listeners_;
   int wake_ = -1;
   int spare_ = -1;  // given up for a moment to accept and close a connection when descriptors have run out

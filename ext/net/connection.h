@@ -25,7 +25,9 @@ struct Connection : Timer {
   int64_t unread_since_ns = 0;  // what `output` held then ...
   uint64_t unread_until = 0;    // ... has left when `written` reaches this
   uint64_t written = 0;
-  Buffer output;  // what the socket would not take
+  size_t held = 0;            // bytes of memory, as of its last turn, for calls in progress and unread answers
+  int64_t held_since_ns = 0;  // since when that has not become less
+  Buffer output;              // what the socket would not take
   Http2Connection http2;
 };
 

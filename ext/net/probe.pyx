@@ -104,6 +104,7 @@ cdef class Server:
         uint32_t max_connection_age_ms=0,
         uint32_t max_connection_age_grace_ms=0,
         uint32_t max_output=1 << 20,
+        uint32_t max_unread=64 << 20,
     ):
         cdef rl_server_options options
         cdef rl_spine spine
@@ -118,6 +119,7 @@ cdef class Server:
         options.max_connection_age_ms = max_connection_age_ms
         options.max_connection_age_grace_ms = max_connection_age_grace_ms
         options.max_output = max_output
+        options.max_unread = max_unread
         self._workers = workers
         self._probe = new ProbeSpine()
         spine = self._probe.spine()
@@ -177,6 +179,7 @@ cdef class Server:
             "bytes_read": s.bytes_read,
             "bytes_written": s.bytes_written,
             "turns": s.turns,
+            "unread_bytes": s.unread_bytes,
             "calls": [s.calls[i] for i in range(RL_METHOD_COUNT)],
             "grpc_errors": [s.grpc_errors[i] for i in range(17)],
             "shed": s.shed,

@@ -77,7 +77,8 @@ rl_server *rl_server_new(const rl_server_options *options, const rl_spine *spine
     for (uint32_t i = 0; i < server->options.workers; ++i) {
       server->workers.push_back(std::make_unique<rl::Worker>(i, server->options, server->spine, &server->state));
     }
-    server->acceptor = std::make_unique<rl::Acceptor>(&server->workers, server->options.max_connections);
+    server->acceptor =
+        std::make_unique<rl::Acceptor>(&server->workers, server->options.max_connections, server->state.untidy);
     return server.release();
   } catch (const std::bad_alloc &) {
     return nullptr;

@@ -28,6 +28,8 @@ typedef struct rl_server_options {
   uint32_t max_connection_age_ms;  // 0: never; +-10 % jitter, then GOAWAY and grace
   uint32_t max_connection_age_grace_ms;  // also when draining; 0: until the last call has ended
   uint32_t max_output;                   // bytes buffered for a slow reader before we stop reading from it
+  uint32_t max_unread;  // bytes that unread answers and calls in progress of one worker may take (a call
+                        // 1,280 and its answer); when it is more, the largest and slowest are closed
 } rl_server_options;
 
 enum { RL_MAX_WORKERS = 64 };
@@ -74,6 +76,7 @@ typedef struct rl_server_stats_t {
   uint64_t connections_accepted, connections_closed, connections_refused;
   uint64_t connections_by_worker[RL_MAX_WORKERS];  // open now
   uint64_t bytes_read, bytes_written, turns;
+  uint64_t unread_bytes;  // now: see max_unread
   uint64_t calls[RL_METHOD_COUNT];
   uint64_t grpc_errors[17];  // by grpc-status
   uint64_t shed;             // answered RESOURCE_EXHAUSTED for our own overload

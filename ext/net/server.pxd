@@ -29,11 +29,13 @@ cdef extern from "net/server.h" nogil:
         uint32_t max_connection_age_ms
         uint32_t max_connection_age_grace_ms
         uint32_t max_output
+        uint32_t max_unread
 
     ctypedef struct rl_server_stats_t:
         uint64_t connections_accepted, connections_closed, connections_refused
         uint64_t *connections_by_worker
         uint64_t bytes_read, bytes_written, turns
+        uint64_t unread_bytes
         uint64_t *calls
         uint64_t *grpc_errors
         uint64_t shed

@@ -17,6 +17,7 @@ void WorkerStats::add_to(rl_server_stats_t *sum) const {
   sum->bytes_read += bytes_read.get();
   sum->bytes_written += bytes_written.get();
   sum->turns += turns.get();
+  sum->unread_bytes += held.get();
   for (int i = 0; i < RL_METHOD_COUNT; ++i) sum->calls[i] += http2.calls[i].get();
   for (int i = 0; i < kStatusCount; ++i) sum->grpc_errors[i] += http2.grpc_errors[i].get();
   for (int i = 0; i < RL_ABUSE_COUNT; ++i) sum->abuse[i] += http2.abuse[i].get();

@@ -10,6 +10,7 @@ namespace rl {
 struct alignas(64) WorkerStats {
   Http2Counters http2;
   Counter closed;
+  Counter held;  // bytes, now
   Counter bytes_read, bytes_written, turns;
   Counter latency[RL_LATENCY_BUCKETS + 1];
   Counter latency_sum_ns;

@@ -63,6 +63,7 @@ Worker::Worker(uint32_t index, const rl_server_options &options, const rl_spine 
       timers_(monotonic_ns()),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      max_held_(options.max_unread ? options.max_unread : SIZE_MAX),
       input_(new char[kInput]),
       random_(static_cast<uint64_t>(monotonic_ns()) * 0x9e3779b97f4a7c15 + index) {}
 
@@ -118,7 +119,7 @@ void Worker::run() {
   epoll_event events[kEvents];
   now_ns_ = monotonic_ns();
   while (!state_->stopping.load(std::memory_order_acquire)) {
-    const int n = epoll_wait(epoll_, events, kEvents, timers_.sleep_ms(now_ns_));
+    const int n = epoll_wait(epoll_, events, kEvents, sleep_ms());
     now_ns_ = monotonic_ns();
     service_.wall_ns = wall_ns();
     stats_.turns.add(1);
@@ -127,12 +128,22 @@ void Worker::run() {
     for (int i = 0; i < n; ++i) {
       if (events[i].data.ptr) {
         serve(static_cast<Connection *>(events[i].data.ptr), events[i].events);
+        // It hangs up on connections, which may be among the next: the kernel tells us of those again.
+        if (held_ > max_held_) [[unlikely]] {
+          relieve();
+          break;
+        }
       } else {
         woken = true;
       }
     }
     if (woken) take_messages();
     timers_.expire(now_ns_, [this](Timer *timer) { on_timer(static_cast<Connection *>(timer)); });
+    if (tidy_ns_ == 0) {
+      plan_tidying();
+    } else if (now_ns_ >= tidy_ns_) {
+      tidy();
+    }
     spine.leave(spine.self, index_);
   }
   take_messages();
@@ -267,6 +278,7 @@ bool Worker::write_some(Connection *c, Buffer *from) {
 
 // After reading and writing: what to wait for.
 void Worker::finish_turn(Connection *c) {
+  account(c);
   if (c->output.empty() && c->http2.finished()) return linger(c);
   // All that waits must leave within the stall timeout, whatever is added behind it.
   if (c->output.empty()) {
@@ -348,6 +360,8 @@ void Worker::close(Connection *c) {
   (c->newer ? c->newer->older : first_) = c->older;
   if (c->older) c->older->newer = c->newer;
   stats_.closed.add(1);
+  held_ -= c->held;
+  stats_.held.set(held_);
   ::close(c->fd);
   delete c;
   open.fetch_sub(1, std::memory_order_relaxed);

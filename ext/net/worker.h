@@ -3,6 +3,9 @@
 // A turn: sleep, read the clocks, enter the spine, then for each socket that is ready read, decide, encode and write,
 // run the timers, leave the spine. Other threads talk to it by deal(), wake() and atomics alone.
 #pragma once
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -17,8 +20,16 @@
 
 namespace rl {
 
-// What all workers are told.
+// What all workers are told, and how they ask the acceptor (whose time is cheap) to give memory back.
 struct ServerState {
+  const int untidy = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  ServerState() = default;
+  ServerState(const ServerState &) = delete;
+  ServerState &operator=(const ServerState &) = delete;
+  ~ServerState() {
+    if (untidy >= 0) close(untidy);
+  }
+
   std::atomic<int> health{RL_HEALTH_SERVING};
   std::atomic<bool> draining{false};
   std::atomic<bool> stopping{false};
@@ -59,9 +70,14 @@ class Worker {
   void begin_leaving(Connection *connection);
   void arm(Connection *connection);
   void on_timer(Connection *connection);
+  void account(Connection *connection);
+  void relieve();
+  void plan_tidying();
+  void tidy();
   void linger(Connection *connection);
   void close(Connection *connection);
   int64_t jittered_age();
+  int sleep_ms() const;
 
   const uint32_t index_;
   const rl_server_options options_;
@@ -71,8 +87,12 @@ class Worker {
   std::unique_ptr<Http2Context> http2_;
   TimerWheel timers_;
   const int epoll_, wake_;
+  const size_t max_held_;
   int64_t now_ns_ = 0;  // of this turn, monotonic
   Connection *first_ = nullptr;
+  size_t held_ = 0;       // of all connections
+  size_t most_held_ = 0;  // since memory was last given back
+  int64_t tidy_ns_ = 0;   // when to give memory back; 0: there is none
   std::unique_ptr<char[]> input_;
   Buffer output_;  // of the connection whose turn it is
   int told_health_ = RL_HEALTH_UNKNOWN;

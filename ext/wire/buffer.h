@@ -19,6 +19,7 @@ class Buffer {
   const char *data() const { return data_ + begin_; }
   size_t size() const { return end_ - begin_; }
   bool empty() const { return begin_ == end_; }
+  size_t capacity() const { return capacity_; }
   // Out of memory is sticky until clear(): the owner checks it once per turn and drops the connection.
   bool failed() const { return failed_; }
 

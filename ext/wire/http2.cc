@@ -17,6 +17,8 @@ enum : uint32_t { kKeptStreams = 2048, kMaxAcks = 128, kMaxContinuations = 8 };
 enum : int64_t { kIgnoredPerToken = 1024 };
 constexpr uint8_t kShutdownPing[8] = {'r', 'l', 'd', 'r', 'a', 'i', 'n', 0};
 
+size_t size_of(const Http2Stream &stream) { return sizeof stream + stream.body.capacity() + stream.output.capacity(); }
+
 void put32(char *at, uint32_t value) {
   for (int i = 0; i < 4; ++i) at[i] = static_cast<char>(value >> (24 - 8 * i));
 }
@@ -36,11 +38,7 @@ Http2Context::Http2Context(const Http2Options &given, const Http2Handler &h, Htt
 }
 
 Http2Context::~Http2Context() {
-  while (free_) {
-    Http2Stream *stream = free_;
-    free_ = stream->next;
-    delete stream;
-  }
+  while (free_) delete_free_stream();
   nghttp2_option_del(option);
   nghttp2_session_callbacks_del(callbacks);
 }
@@ -56,7 +54,16 @@ Http2Stream *Http2Context::take_stream() {
   Http2Stream *stream = free_;
   free_ = stream->next;
   --free_count_;
+  free_bytes_ -= size_of(*stream);
   return stream;
+}
+
+void Http2Context::delete_free_stream() { delete take_stream(); }
+
+void Http2Context::shrink(size_t keep, size_t most) {
+  const size_t until = std::max(keep, idle() - std::min(idle(), most));
+  pool.shrink(keep / 2, most);
+  while (free_ && idle() > until) delete_free_stream();
 }
 
 void Http2Context::give_stream(Http2Stream *stream) {
@@ -71,6 +78,7 @@ void Http2Context::give_stream(Http2Stream *stream) {
   stream->next = free_;
   free_ = stream;
   ++free_count_;
+  free_bytes_ += size_of(*stream);
 }
 
 Http2Connection::Http2Connection(Http2Context *context) : context_(context) {}

@@ -13,7 +13,7 @@
 // - streams: max_streams of about 1 KiB;
 // - requests: twice max_buffered() of messages that came in pieces. More is answered RESOURCE_EXHAUSTED;
 // - answers, when the peer does not read: max_streams times the largest unary one, and 1 MiB of streamed ones.
-//   The owner bounds what it buffers itself.
+//   The owner bounds what it buffers itself, and by held() what all of its connections hold.
 #pragma once
 #include <nghttp2/nghttp2.h>
 
@@ -73,6 +73,10 @@ class Http2Context {
   Http2Stream *take_stream();
   void give_stream(Http2Stream *stream);
 
+  // Memory that waits to be used again. shrink() gives what is beyond `keep` back, about `most` bytes at a time.
+  size_t idle() const { return pool.idle() + free_bytes_; }
+  void shrink(size_t keep, size_t most);
+
   const Http2Options options;
   const Http2Handler handler;
   Http2Counters *const counters;
@@ -84,8 +88,11 @@ class Http2Context {
   nghttp2_option *option = nullptr;
 
  private:
+  void delete_free_stream();
+
   Http2Stream *free_ = nullptr;
   uint32_t free_count_ = 0;
+  size_t free_bytes_ = 0;
 };
 
 // One call. Fields are the connection's own business, but for `method` and `told`.
@@ -147,6 +154,8 @@ class Http2Connection {
   // Might expire() find anything later?
   bool owes() const { return stream_count_ > 0 || !greeted_; }
   uint32_t stream_count() const { return stream_count_; }
+  // Bytes of memory that calls in progress take, about: those that answers take which the peer does not let out, too.
+  size_t held() const { return stream_count_ * size_t{kStreamCost} + unread_; }
 
   // Answers. A message is appended to the buffer that begin_message returns (NULL: the stream is over). reply() ends it
   // and the call with OK; end_message() ends only the message, for methods that stream answers.
@@ -172,6 +181,7 @@ class Http2Connection {
  private:
   friend struct Http2Events;
   enum class Leaving : uint8_t { kNo, kNotice, kFinal };
+  enum : size_t { kStreamCost = 1280 };  // of ours and nghttp2's, with the first buffer of its answer
   enum { kControlBurst = 2000, kControlRate = 200, kResetBurst = 500, kResetRate = 50 };
 
   Http2Stream *find(int32_t id);

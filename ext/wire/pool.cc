@@ -1,5 +1,6 @@
 #include "wire/pool.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
@@ -68,6 +69,18 @@ void Pool::release(void *block) {
   free->next = free_[header->size_class];
   free_[header->size_class] = free;
   idle_ += header->size;
+}
+
+void Pool::shrink(size_t keep, size_t most) {
+  const size_t until = std::max(keep, idle_ - std::min(idle_, most));
+  for (uint32_t size_class = kClasses; size_class-- > 0;) {
+    while (Free *block = free_[size_class]) {
+      if (idle_ <= until) return;
+      free_[size_class] = block->next;
+      idle_ -= size_of(size_class);
+      std::free(reinterpret_cast<Header *>(block) - 1);
+    }
+  }
 }
 
 void *Pool::resize(void *block, size_t size) {

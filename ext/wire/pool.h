@@ -23,6 +23,8 @@ class Pool {
   nghttp2_mem *mem() { return &mem_; }
   // Bytes that lie in free lists: at most kMaxIdle.
   size_t idle() const { return idle_; }
+  // Gives idle memory beyond `keep` back, but no more than about `most` bytes: it takes time.
+  void shrink(size_t keep, size_t most);
 
  private:
   // Blocks of 16, 32, ... 1,024 bytes, then of 2, 4, ... 64 KiB; larger ones are malloc's.

@@ -149,6 +149,9 @@ class EngineCollector(Collector):
             "deadline_passed", "Calls whose deadline had passed when they were read.", server["deadline_passed"]
         )
         yield from self._connections(server)
+        yield _gauge(
+            "unread_bytes", "Memory of answers that nobody reads and of calls in progress.", server["unread_bytes"]
+        )
         traffic = (("read", server["bytes_read"]), ("written", server["bytes_written"]))
         yield _labelled("bytes", "Bytes on the wire.", "direction", traffic)
         yield _counter(

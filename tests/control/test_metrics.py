@@ -43,6 +43,7 @@ class Counted:
                 "bytes_read": 1,
                 "bytes_written": 2,
                 "turns": 3,
+                "unread_bytes": 7,
                 "calls": {"envoy_check": 1, "check": 2},
                 "grpc_errors": [0] * 8 + [5] + [0] * 8,
                 "shed": 4,

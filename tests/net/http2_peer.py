@@ -30,7 +30,7 @@ REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 7, 8, 9, 11
 ABUSE = {
     name: i
     for i, name in enumerate(
-        ["protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled"]
+        ["protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled", "unread"]
     )
 }
 

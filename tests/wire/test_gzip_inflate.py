@@ -49,7 +49,7 @@ def test_damage_is_never_ok_with_other_content():
         assert out == (plain if result == "ok" else b"")
 
 
-@pytest.mark.parametrize("extra", [b"\x00", b"trailing", gzip.compress(b"second member")])
+@pytest.mark.parametrize("extra", [b"\x00", b"trailing", gzip.compress(b"second member", mtime=0)])
 def test_nothing_may_follow(extra):
     assert probe.gzip_inflate(gzip.compress(b"first") + extra, 1 << 20) == ("malformed", b"")
 
