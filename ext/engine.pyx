@@ -95,6 +95,7 @@ SERVER_DEFAULTS = {
     "max_connection_age_grace_ms": 10_000,
     "max_output": 1 << 20,
     "max_unread": 64 << 20,
+    "max_wait_ms": 500,
 }
 
 
@@ -183,6 +184,7 @@ cdef class Engine:
         options.max_connection_age_grace_ms = values["max_connection_age_grace_ms"]
         options.max_output = values["max_output"]
         options.max_unread = values["max_unread"]
+        options.max_wait_ms = values["max_wait_ms"]
         self.server = rl_server_new(&options, &self.spine)
         if self.server == NULL:
             raise MemoryError

@@ -105,6 +105,9 @@ class Settings:
         _BOUNDS,
         low=1024,
     )
+    max_wait_seconds: float = _setting(
+        0.5, "A check that has waited longer for its worker is refused, not decided. 0: any.", _BOUNDS, high=3600
+    )
     idle_timeout_seconds: float = _setting(0.0, "Closes a connection without a call after this. 0: never.", _BOUNDS)
     stall_timeout_seconds: float = _setting(
         10.0, "Closes a connection with a half-sent message or an unread answer.", _BOUNDS
@@ -213,6 +216,7 @@ def server_options(settings: Settings) -> dict[str, int]:
         "max_batch": settings.max_batch,
         "max_output": settings.max_output,
         "max_unread": settings.max_unread,
+        "max_wait_ms": round(settings.max_wait_seconds * 1000),
         "idle_timeout_ms": round(settings.idle_timeout_seconds * 1000),
         "stall_timeout_ms": round(settings.stall_timeout_seconds * 1000),
         "max_connection_age_ms": round(settings.max_connection_age_seconds * 1000),

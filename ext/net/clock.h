@@ -17,4 +17,26 @@ inline int64_t monotonic_ns() { return read_clock(CLOCK_MONOTONIC); }
 
 constexpr int64_t kMillisecond = 1'000'000;
 
+// How late it is within a turn, looked at before every check and read only now and then: after some checks, or sooner
+// when their messages are large, since those take longer.
+class TurnClock {
+ public:
+  void set(int64_t now_ns) {
+    now_ns_ = now_ns;
+    spent_ = 0;
+  }
+  int64_t look(uint32_t message_size) {
+    spent_ += kPerCheck + message_size;
+    if (spent_ >= kSpan) [[unlikely]]
+      set(monotonic_ns());
+    return now_ns_;
+  }
+
+ private:
+  enum : uint64_t { kPerCheck = 1024, kSpan = 8 * kPerCheck };
+
+  int64_t now_ns_ = 0;
+  uint64_t spent_ = 0;
+};
+
 }  // namespace rl

@@ -22,6 +22,7 @@ struct Connection : Timer {
   int64_t leave_at_ns = 0;      // max age; 0: never
   int64_t finish_at_ns = 0;     // when the final GOAWAY is sent although the peer did not confirm the first; 0: none
   int64_t close_at_ns = 0;      // the end of grace or lingering; 0: none
+  int64_t backlog_ns = 0;       // when a read left more to read; 0: it did not
   int64_t unread_since_ns = 0;  // what `output` held then ...
   uint64_t unread_until = 0;    // ... has left when `written` reaches this
   uint64_t written = 0;

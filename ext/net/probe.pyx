@@ -105,6 +105,7 @@ cdef class Server:
         uint32_t max_connection_age_grace_ms=0,
         uint32_t max_output=1 << 20,
         uint32_t max_unread=64 << 20,
+        uint32_t max_wait_ms=0,
     ):
         cdef rl_server_options options
         cdef rl_spine spine
@@ -120,6 +121,7 @@ cdef class Server:
         options.max_connection_age_grace_ms = max_connection_age_grace_ms
         options.max_output = max_output
         options.max_unread = max_unread
+        options.max_wait_ms = max_wait_ms
         self._workers = workers
         self._probe = new ProbeSpine()
         spine = self._probe.spine()

@@ -1,10 +1,12 @@
-// The smallest spine, for tests of the server alone: denies what begins with /deny, allows the rest, and checks the
-// contract of enter, check and leave while it is at it.
+// The smallest spine, for tests of the server alone: denies what begins with /deny, allows the rest, takes as many
+// milliseconds as its cost says for what begins with /slow, and checks the contract of enter, check and leave while it
+// is at it.
 #pragma once
 #include <atomic>
 #include <cstring>
 
 #include "core/spine.h"
+#include "net/clock.h"
 #include "net/server.h"
 
 namespace rl {
@@ -28,6 +30,11 @@ struct ProbeSpine {
     auto *probe = static_cast<ProbeSpine *>(self);
     if (!probe->inside[worker].load() || now_ns < 1'600'000'000'000'000'000) probe->violations.fetch_add(1);
     const uint64_t nth = probe->checks.fetch_add(1);
+    if (request->path.size >= 5 && std::memcmp(request->path.data, "/slow", 5) == 0) {
+      const int64_t until = monotonic_ns() + request->cost * kMillisecond;
+      while (monotonic_ns() < until) {
+      }
+    }
     const bool deny = request->path.size >= 5 && std::memcmp(request->path.data, "/deny", 5) == 0;
     // Field by field: the arrays are large, and their first state_count and match_count entries are all that is read.
     verdict->decision = deny ? RL_DENY : RL_ALLOW;

@@ -28,8 +28,9 @@ typedef struct rl_server_options {
   uint32_t max_connection_age_ms;  // 0: never; +-10 % jitter, then GOAWAY and grace
   uint32_t max_connection_age_grace_ms;  // also when draining; 0: until the last call has ended
   uint32_t max_output;                   // bytes buffered for a slow reader before we stop reading from it
-  uint32_t max_unread;  // bytes that unread answers and calls in progress of one worker may take (a call
-                        // 1,280 and its answer); when it is more, the largest and slowest are closed
+  uint32_t max_unread;   // bytes that unread answers and calls in progress of one worker may take (a call
+                         // 1,280 and its answer); when it is more, the largest and slowest are closed
+  uint32_t max_wait_ms;  // a check that has waited longer for its worker is not decided; 0: any
 } rl_server_options;
 
 enum { RL_MAX_WORKERS = 64 };
@@ -80,7 +81,7 @@ typedef struct rl_server_stats_t {
   uint64_t calls[RL_METHOD_COUNT];
   uint64_t grpc_errors[17];  // by grpc-status
   uint64_t shed;             // answered RESOURCE_EXHAUSTED for our own overload
-  uint64_t deadline_passed;
+  uint64_t deadline_passed;  // answered DEADLINE_EXCEEDED instead of being decided
   uint64_t abuse[RL_ABUSE_COUNT];
   uint64_t latency[RL_LATENCY_BUCKETS + 1];  // per check: bytes read to answer written; the last is +Inf
   uint64_t latency_sum_ns;

@@ -30,6 +30,7 @@ cdef extern from "net/server.h" nogil:
         uint32_t max_connection_age_grace_ms
         uint32_t max_output
         uint32_t max_unread
+        uint32_t max_wait_ms
 
     ctypedef struct rl_server_stats_t:
         uint64_t connections_accepted, connections_closed, connections_refused

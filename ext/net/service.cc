@@ -41,7 +41,25 @@ bool refuse_overload(Service *service, Http2Connection *connection, Http2Stream 
   return true;
 }
 
+// Work for callers that have given up, or soon will, only makes the others wait longer: a call that has been waiting
+// too long is not decided and not counted. True when it was refused.
+bool refuse_late(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
+  const int64_t now = service->clock.look(message.size);
+  if (now - stream->arrived_ns >= stream->timeout_ns) [[unlikely]] {
+    service->counters->deadline_passed.add(1);
+    connection->fail(stream, Status::kDeadlineExceeded, "the deadline passed before the request was decided");
+    return true;
+  }
+  if (now - service->seen_ns < service->max_wait_ns) [[likely]]
+    return false;
+  service->counters->shed.add(1);
+  connection->fail(stream, Status::kResourceExhausted, "the request waited too long: this worker is overloaded",
+                   {.retry_ms = kRetryMs});
+  return true;
+}
+
 void envoy_check(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
+  if (refuse_late(service, connection, stream, message)) return;
   rl_request request;
   if (DecodeError error = decode_envoy_check(message, service->arena.get(), &request)) {
     return refuse(service, connection, stream, error);
@@ -55,6 +73,7 @@ void envoy_check(Service *service, Http2Connection *connection, Http2Stream *str
 }
 
 void check(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
+  if (refuse_late(service, connection, stream, message)) return;
   rl_request request;
   if (DecodeError error = decode_check(message, service->arena.get(), &request)) {
     return refuse(service, connection, stream, error);
@@ -91,6 +110,7 @@ bool validate_batch(Service *service, Http2Connection *connection, Http2Stream *
 }
 
 void check_batch(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
+  if (refuse_late(service, connection, stream, message)) return;
   if (!validate_batch(service, connection, stream, message)) return;
   Buffer *out = connection->begin_message(stream);
   if (!out) return;

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "core/spine.h"
+#include "net/clock.h"
 #include "wire/http2.h"
 #include "wire/messages.h"
 #include "wire/reflection.h"
@@ -17,7 +18,10 @@ struct Service {
   const std::atomic<int> *health;  // RL_HEALTH_*, the server's
   const Reflection *reflection;    // NULL: no descriptors were given
   Http2Counters *counters;
-  int64_t wall_ns;  // of this turn
+  int64_t max_wait_ns;  // INT64_MAX: any
+  int64_t wall_ns;      // of this turn
+  int64_t seen_ns;      // monotonic: since when what is being read has been waiting for us, at least
+  TurnClock clock;
   uint64_t checks;  // decided so far
   std::unique_ptr<RequestArena> arena;
   std::unique_ptr<rl_verdict> verdict;

@@ -53,7 +53,10 @@ Worker::Worker(uint32_t index, const rl_server_options &options, const rl_spine 
                &state->health,
                nullptr,
                &stats_.http2,
+               options.max_wait_ms ? options.max_wait_ms * kMillisecond : INT64_MAX,
                0,
+               0,
+               {},
                0,
                std::make_unique<RequestArena>(),
                std::make_unique<rl_verdict>()},
@@ -230,7 +233,11 @@ void Worker::serve(Connection *c, uint32_t events) {
       const int64_t read_ns = monotonic_ns();
       const uint64_t checks_before = service_.checks;
       stats_.bytes_read.add(static_cast<uint64_t>(n));
-      c->http2.recv(input_.get(), static_cast<size_t>(n), now_ns_);
+      // What did not fit into the last read has been waiting since then, the rest since this turn began.
+      service_.seen_ns = c->backlog_ns ? c->backlog_ns : now_ns_;
+      service_.clock.set(read_ns);
+      c->backlog_ns = static_cast<size_t>(n) == kInput ? read_ns : 0;
+      c->http2.recv(input_.get(), static_cast<size_t>(n), service_.seen_ns);
       if (!write_output(c)) return close(c);
       const uint64_t checks = service_.checks - checks_before;
       if (checks > 0) stats_.add_latency(monotonic_ns() - read_ns, checks);

@@ -146,7 +146,7 @@ class EngineCollector(Collector):
         yield _labelled("abuse", "Connections or calls that were cut short.", "kind", server["abuse"].items())
         yield _counter("shed", "Calls refused for our own overload.", server["shed"])
         yield _counter(
-            "deadline_passed", "Calls whose deadline had passed when they were read.", server["deadline_passed"]
+            "deadline_passed", "Calls whose deadline had passed before they were decided.", server["deadline_passed"]
         )
         yield from self._connections(server)
         yield _gauge(
