@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 import pytest
@@ -51,6 +52,7 @@ def test_the_harness_reads_the_suite() -> None:
 
 def test_libmodsecurity_passes() -> None:
     """The engine that the suite is written for passes, but for what is known of it: so the harness is sound."""
-    outcomes = run(engines.oracle(sources(crs_v4(), SUITE)), judged("request", "response", "log"))
+    every = 1 if os.environ.get("RATELIMITD_ORACLE_ALL") else 3  # it takes its time: 11 s of CPU for all
+    outcomes = run(engines.oracle(sources(crs_v4(), SUITE)), judged("request", "response", "log")[::every])
     assert not complaints(outcomes, left("oracle_left.yaml"))
     assert rate(outcomes) > 99
