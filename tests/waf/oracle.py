@@ -10,6 +10,8 @@ import libmodsecurity as native
 
 from .message import Request, Response
 
+GATHER, SAY = 1, 2  # ids of the rules of Variables
+
 
 class RulesError(ValueError):
     """What libmodsecurity says of rules that it does not load."""
@@ -71,6 +73,32 @@ class Oracle:
             Match(m.rule_id, *(readable(m, field) for field in ("message", "match", "data")))
             for m in self.run(request, response)
         ]
+
+
+class Variables:
+    """What libmodsecurity makes of a message: the content of targets, as SecLang writes them (`ARGS|&FILES|XML:/*`).
+
+    Actions of a rule run for every value that matches, so one rule can gather them all, and another say them.
+    """
+
+    def __init__(self, base: str, targets: str, phase: int = 2, transformations: str = "t:none") -> None:
+        """`base` are the directives before: body access and processors."""
+        gathered = "setvar:'tx.gathered=%{tx.gathered}\x1e%{MATCHED_VAR_NAME}\x1f%{MATCHED_VAR}'"
+        self.oracle = Oracle(
+            [
+                base,
+                f'SecRule {targets} "@unconditionalMatch" '
+                f'"id:{GATHER},phase:{phase},pass,nolog,{transformations},{gathered}"',
+                f'SecRule TX:gathered "@unconditionalMatch" "id:{SAY},phase:{phase},pass,log,t:hexEncode,'
+                "msg:'%{MATCHED_VAR}'\"",
+            ]
+        )
+
+    def __call__(self, request: Request, response: Response | None = None) -> list[tuple[bytes, bytes]]:
+        """(name, value) pairs, sorted, for the library keeps no order. A count has its collection's name."""
+        said = [m.message for m in self.oracle.matches(request, response) if m.rule == SAY]
+        pairs = [pair for text in said for pair in bytes.fromhex(text).split(b"\x1e")[1:]]
+        return sorted(pair.partition(b"\x1f")[::2] for pair in pairs)
 
 
 def readable(message: native.RuleMessage, field: str) -> str:

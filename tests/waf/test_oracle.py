@@ -44,3 +44,20 @@ def test_rules_that_do_not_load() -> None:
 
     with pytest.raises(RulesError, match="Line: 1"):
         Oracle(["SecNonsense On"])
+
+
+def test_variables() -> None:
+    pytest.importorskip("libmodsecurity")
+    from .crs.ruleset import BASE
+    from .oracle import Variables
+
+    read = Variables(BASE, "ARGS|&ARGS|REQUEST_COOKIES")
+    head = headers([("Content-Type", "application/x-www-form-urlencoded"), ("Cookie", "c=d")])
+    assert read(Request("POST", b"/?a=1", head, b"a=%ff%00,'&b=")) == [
+        (b"ARGS", b"3"),
+        (b"ARGS:a", b"1"),
+        (b"ARGS:a", b"\xff\x00,'"),
+        (b"ARGS:b", b""),
+        (b"REQUEST_COOKIES:c", b"d"),
+    ]
+    assert Variables(BASE, "ARGS:a", transformations="t:uppercase")(Request("GET", b"/?a=b", ())) == [(b"ARGS:a", b"B")]
