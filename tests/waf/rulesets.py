@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-V4 = Path(os.environ.get("RATELIMITD_SHARED", "/nonexistent")) / "crs" / "v4"
+from tests.waf.shared import SHARED
+
+V4 = SHARED / "crs" / "v4"
 V3 = Path("/usr/share/modsecurity-crs")
 
 needs_v4 = pytest.mark.skipif(not V4.is_dir(), reason="needs the Core Rule Set v4 in RATELIMITD_SHARED")

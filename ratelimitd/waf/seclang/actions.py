@@ -23,12 +23,12 @@ from ratelimitd.waf.seclang.words import (
 )
 
 MAX_ACTIONS = 1000  # of one rule
-MAX_ID = 2**63 - 1
+MAX_BYTES = 64 * 1024  # of one action
 
 _SPACE = re.compile(rb"(?:[ \t]+|\\\r?\n)*+")
 _NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*")
 _SINGLE = re.compile(rb"'((?:[^'\\]++|\\.)*+)'", re.DOTALL)
-_BARE = re.compile(rb"(?:[^,\"\r\n\\]++|\\(?!\r?\n))*+")
+_BARE = re.compile(rb"(?:[^,\"\r\n\\]++|\\[\"\\]|\\(?!\r?\n))*+")
 _WORD = re.compile(rb"[^,\s]*")
 _SETVAR = re.compile(rb"(!?)([A-Za-z]+)[:.]")
 _NUMBER = re.compile(rb"[0-9]{1,18}\Z")
@@ -75,7 +75,7 @@ def read_actions(source: Source, at: int, report: Report) -> ActionList:
             result.end = at + quoted
             return result
         if mark != b",":
-            raise _unexpected(text, at, quoted)
+            raise _unexpected(text, at)
         if len(result.actions) + len(result.transformations) >= MAX_ACTIONS:
             raise RefusedError("S102", f"more than {MAX_ACTIONS} actions", at)
         at = _skip(text, at + 1)
@@ -86,11 +86,11 @@ def _skip(text: bytes, at: int) -> int:
     return found.end() if found else at
 
 
-def _unexpected(text: bytes, at: int, quoted: bool) -> RefusedError:
+def _unexpected(text: bytes, at: int) -> RefusedError:
     if text[at : at + 1] in (b"", b"\r", b"\n"):
         hint = "end the line with a backslash if it goes on, or close the list with a double quote"
         return RefusedError("S204", "the list of actions is not closed", max(at - 1, 0), hint)
-    rest = text[at:].split(b"\n", 1)[0] if quoted else text[at : at + 24]
+    rest = text[at : at + 64].split(b"\n", 1)[0]
     return RefusedError("S502", f"expected ',' between two actions, got '{shown(rest)}'", at)
 
 
@@ -100,7 +100,7 @@ def _one(source: Source, at: int, quoted: bool, result: ActionList, report: Repo
     found = _NAME.match(text, at)
     if found is None:
         if text[at : at + 1] in (b"", b"\r", b"\n"):
-            raise _unexpected(text, at, quoted)
+            raise _unexpected(text, at)
         rest = text[at : at + 24].split(b"\n", 1)[0]
         raise RefusedError("S502", f"expected an action, got '{shown(rest)}'", at)
     end = found.end()
@@ -135,6 +135,8 @@ def _understand(source: Source, found: re.Match[bytes], argument: bytes | None, 
     if name is None:
         raise RefusedError("S501", f"unknown action '{word[:64]}'", found.start(), did_you_mean(word, ACTION_WORDS))
     kind = ACTIONS[name]
+    if argument is not None and len(argument) > MAX_BYTES:
+        raise RefusedError("S102", f"'{name}' has an argument longer than {MAX_BYTES} bytes", start)
     if kind == "flag" and argument is not None:
         raise RefusedError("S503", f"'{name}' takes no argument", start)
     if kind not in ("flag", "optional") and not argument and not (name == "allow" and argument is None):

@@ -13,6 +13,7 @@ from ratelimitd.waf.seclang.operators import Reader, operator
 from ratelimitd.waf.seclang.selectors import selectors
 from ratelimitd.waf.seclang.source import RUNAWAY, RefusedError, Report, Source, shown
 from ratelimitd.waf.seclang.tree import (
+    Action,
     By,
     DefaultAction,
     Directive,
@@ -43,6 +44,8 @@ _HIDDEN_RULE = re.compile(
 )
 _QUOTED = re.compile(rb"\"((?:[^\"\\]++|\\.)*+)\"", re.DOTALL)
 _BARE = re.compile(rb"(?:[^\s\"\\]++|\\(?!\r?\n))++")
+# Behind a list that was not closed: where its remaining lines end.
+_RESUME = re.compile(rb"(?=\r?\n[ \t]*(?:Sec|Include|#|\r?\n|\Z))", re.IGNORECASE)
 _CHAIN = re.compile(rb"\bchain\b", re.IGNORECASE)
 
 
@@ -89,6 +92,9 @@ def read_directives(source: Source, report: Report, read: Reader) -> Iterator[Pa
         except RefusedError as problem:
             report.add(problem.code, problem.message, source, problem.offset, problem.hint)
             part = None
+            if problem.code == "S204":
+                rest = _RESUME.search(text, end)
+                end = rest.start() if rest else len(text)
         yield part or Broken(_CHAIN.search(text, at, end) is not None)
         if report.full:
             return
@@ -123,7 +129,8 @@ class _Reader:
             text, offset = self.only(name, arguments)
             return Include(text.decode("utf-8", "surrogateescape"), name != "Include", offset)
         if name == "SecMarker":
-            return Marker(self.source.position(self.begin), self.only(name, arguments)[0])
+            marker = self.only(name, arguments)[0]
+            return Marker(self.source.position(self.begin), _unquoted(marker))
         return self.update(name, arguments)
 
     # Arguments
@@ -208,7 +215,7 @@ class _Reader:
             chosen,
             tested,
             tuple(listed.transformations),
-            tuple(a for a in listed.actions if a.name not in ("id", "phase")),
+            _others(listed),
             None,
             listed.resets,
         )
@@ -249,7 +256,7 @@ class _Reader:
         elif name == "SecRuleScript":
             path = which[0].decode("utf-8", "surrogateescape")
             number, phase = listed.number("id"), listed.number("phase") or DEFAULT_PHASE
-            made = Script(position, number, phase, path, tuple(listed.transformations), tuple(listed.actions))
+            made = Script(position, number, phase, path, tuple(listed.transformations), _others(listed))
         else:
             made = self.made(listed, (), None)
         return made if len(self.report.diagnostics) == told else None
@@ -328,3 +335,13 @@ class _Reader:
                         "S203", f"{name} does not take '{shown(text)}'", at, f"one of {', '.join(spec.shape)}"
                     )
         return Setting(position, name, value, texts, spec.effect)
+
+
+def _others(listed: ActionList) -> tuple[Action, ...]:
+    """All actions but those that are the rule's own fields."""
+    return tuple(action for action in listed.actions if action.name not in ("id", "phase"))
+
+
+def _unquoted(name: bytes) -> bytes:
+    """A marker may stand in single quotes, as it may in skipAfter."""
+    return name[1:-1] if len(name) > 2 and name[:1] == name[-1:] == b"'" else name

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ratelimitd.errors import PolicyError, Position
+from ratelimitd.errors import Diagnostic, PolicyError, Position
 from ratelimitd.waf.seclang.directives import Broken, Include, read_directives
 from ratelimitd.waf.seclang.source import MAX_FILES, MAX_TOTAL, Report, Source, UnreadableError, read_bytes, shown
 from ratelimitd.waf.seclang.tree import Configuration, DefaultAction, Directive, File, Rule, Script
@@ -17,6 +17,8 @@ from ratelimitd.waf.seclang.words import DISRUPTIVE
 
 MAX_DEPTH = 16  # of Include
 MAX_LINKS = 100  # of one chain
+MAX_WILDCARDS = 2  # parts of an Include's path that have one: `*/../*/../*` looks at more and more
+MAX_PATTERN = 4096  # bytes
 
 
 def load(paths: Sequence[str | Path]) -> Configuration:
@@ -71,6 +73,7 @@ class _Loader:
 
     def source(self, source: Source, within: tuple[str, ...]) -> None:
         """`within`: the files that are being read, to see one that includes itself."""
+        self.report.sources[source.file] = source
         chain: list[Rule] = []
         skipping = False  # links of a chain that has an error
         for part in read_directives(source, self.report, self.read):
@@ -120,12 +123,16 @@ class _Loader:
         self.directives.append(joined)
 
     def include(self, part: Include, source: Source, within: tuple[str, ...]) -> None:
-        pattern = os.path.join(os.path.dirname(source.file), part.pattern)
+        said = shown(os.fsencode(part.pattern), 200)
+        wildcards = sum(glob.has_magic(step) for step in part.pattern.split("/"))
+        if wildcards > MAX_WILDCARDS or len(part.pattern) > MAX_PATTERN:
+            message = f"Include takes {MAX_PATTERN} bytes, and wildcards in {MAX_WILDCARDS} parts of its path"
+            self.report.add("S102", message, source, part.offset)
+            return
         try:
-            found = sorted(glob.glob(pattern))
+            found = sorted(glob.glob(os.path.join(glob.escape(os.path.dirname(source.file)), part.pattern)))
         except (ValueError, OSError):
             found = []
-        said = shown(os.fsencode(part.pattern), 200)
         if not found:
             if not part.optional:
                 self.report.add("S103", f"nothing to include: '{said}'", source, part.offset)
@@ -152,7 +159,7 @@ class _Loader:
         self.ids()
         defaults = self.defaults()
         if self.report.diagnostics:
-            raise PolicyError(self.report.diagnostics)
+            raise PolicyError(sorted(self.report.diagnostics, key=_place))
         applied = tuple(_with_defaults(d, defaults) if isinstance(d, Rule) else d for d in self.directives)
         return Configuration(applied, tuple(self.files.values()))
 
@@ -180,6 +187,11 @@ class _Loader:
                     self.report.add_at("S604", message, directive.position, f"the first is {other.position}")
                 found.setdefault(directive.phase, directive)
         return found
+
+
+def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
+    at = diagnostic.position
+    return (at.file, at.line, at.column) if at else ("", 0, 0)
 
 
 def _goes_on(rule: Rule) -> bool:

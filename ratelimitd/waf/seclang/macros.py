@@ -10,40 +10,47 @@ from ratelimitd.waf.seclang.tree import Reference, Template
 from ratelimitd.waf.seclang.words import COLLECTIONS, VARIABLES
 
 _MACRO = re.compile(rb"%\{([A-Za-z0-9_]+)(?:[:.]([^\"|,\n\t }]+))?\}")
-_ESCAPED = re.compile(rb"(?<!\\)(?:\\\\)*\\\Z")
 _KNOWN = {word.lower(): word for word in VARIABLES}
 
 
 def template(text: bytes, offset: int) -> Template:
     """The parts of a text that stands at an offset. Raises RefusedError.
 
-    As in libmodsecurity a `%` right behind a macro is lost (unless a macro follows), and `\\%{` begins none but
-    keeps its backslash.
+    As in libmodsecurity a `%` right behind a macro is lost (unless a macro follows), and neither `\\%{` nor `%%{`
+    begins one, and both stay as they stand.
     """
     if b"%{" not in text:
         return (text,) if text else ()
     parts: list[bytes | Reference] = []
-    literal = b""
-    at = 0
-    while (begin := text.find(b"%{", at)) >= 0:
-        literal += text[at:begin]
-        if literal.endswith(b"\\") and _ESCAPED.search(literal[-64:]):
-            literal += b"%{"
-            at = begin + 2
+    at = search = 0  # where the literal begins, and from where it is searched
+    while (begin := text.find(b"%{", search)) >= 0:
+        percents, slashes = _run(text, begin, search, 0x25), _run(text, begin, search, 0x5C)
+        # A backslash escapes only behind something else.
+        if percents % 2 or (slashes % 2 and slashes < begin - search):
+            search = begin + 2
             continue
         found = _MACRO.match(text, begin)
         if found is None:
             hint = "write %{collection.name} or %{variable}"
             raise RefusedError("S507", f"not a macro: '{shown(text[begin:], 24)}'", offset + begin, hint)
-        if literal:
-            parts.append(literal)
-            literal = b""
+        if begin > at:
+            parts.append(text[at:begin])
         parts.append(_reference(found, offset + begin + 2))
         at = found.end()
         if text[at : at + 1] == b"%" and text[at + 1 : at + 2] != b"{":
             at += 1
-    literal += text[at:]
-    return (*parts, literal) if literal else tuple(parts)
+        search = at
+    if at < len(text):
+        parts.append(text[at:])
+    return tuple(parts)
+
+
+def _run(text: bytes, at: int, begin: int, byte: int) -> int:
+    """How many of a byte stand right before `at`, none of them before `begin`."""
+    first = at
+    while first > begin and text[first - 1] == byte:
+        first -= 1
+    return at - first
 
 
 def _reference(found: re.Match[bytes], offset: int) -> Reference:

@@ -15,6 +15,7 @@ from ratelimitd.waf.seclang.tree import Operator, Phrases
 from ratelimitd.waf.seclang.words import FROM_FILE, NO_ARGUMENT, OPERATOR_ALIASES, OPERATORS
 
 MAX_LINES = 1_000_000  # of one .data file
+MAX_BYTES = 256 * 1024  # of one argument
 
 _OPERATOR = re.compile(rb"(!?)@([A-Za-z][A-Za-z0-9_]*)( ?)")
 _BYTE_RANGE = re.compile(rb"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?")
@@ -25,7 +26,10 @@ Reader = Callable[[str], bytes]
 
 def operator(text: bytes, offset: int, position: Position, read: Reader) -> Operator:
     """The operator of an argument that stands at an offset. Raises RefusedError."""
+    if len(text) > MAX_BYTES:
+        raise RefusedError("S102", f"an operator longer than {MAX_BYTES} bytes", offset)
     found = _OPERATOR.match(text)
+    _not_escaped_quote(text, found.end() if found else 0, offset)
     if found is None:
         negated = text.startswith(b"!")
         pattern = text[negated:]
@@ -49,8 +53,15 @@ def operator(text: bytes, offset: int, position: Position, read: Reader) -> Oper
         raise RefusedError("S402", f"@{OPERATORS[name]} lacks its argument", at)
     parts = template(argument, at)
     _check(name, argument, at)
-    phrases = _phrases(argument, at, position.file, read) if name in FROM_FILE else None
+    phrases = _phrases(name, argument, at, position.file, read) if name in FROM_FILE else None
     return Operator(name, argument, parts, negated, phrases, position)
+
+
+def _not_escaped_quote(text: bytes, at: int, offset: int) -> None:
+    """libmodsecurity needs a character before the backslash to see that the quote is escaped."""
+    if text.startswith(b'\\"', at):
+        hint = "ModSecurity ends the operator at this quote; write \\x22 in a pattern"
+        raise RefusedError("S204", "an argument that begins with an escaped quote", offset + at, hint)
 
 
 def _check(name: str, argument: bytes, at: int) -> None:
@@ -79,22 +90,33 @@ def byte_ranges(argument: bytes, at: int = 0) -> tuple[tuple[int, int], ...]:
     return tuple(ranges)
 
 
-def _phrases(argument: bytes, at: int, file: str, read: Reader) -> Phrases:
-    names = argument.split()
-    if not names:
+def _phrases(name: str, argument: bytes, at: int, file: str, read: Reader) -> Phrases:
+    words = argument.split()
+    if not words:
         raise RefusedError("S402", "the name of a file is missing", at)
     files: list[str] = []
     lines: list[bytes] = []
-    for name in names:
-        if name.lower().startswith((b"http://", b"https://")):
-            raise RefusedError("S101", f"{shown(name)}: rules are not fetched", at, "keep the file beside the rules")
-        path = os.path.join(os.path.dirname(file), os.fsdecode(name))
+    for word in words:
+        if word.lower().startswith((b"http://", b"https://")):
+            raise RefusedError("S101", f"{shown(word)}: rules are not fetched", at, "keep the file beside the rules")
+        path = os.path.join(os.path.dirname(file), os.fsdecode(word))
         try:
             data = read(path)
         except UnreadableError as problem:
-            raise RefusedError(problem.code, f"cannot read '{shown(name, 200)}': {problem}", at) from None
+            raise RefusedError(problem.code, f"cannot read '{shown(word, 200)}': {problem}", at) from None
         if data.count(b"\n") > MAX_LINES:
-            raise RefusedError("S102", f"'{shown(name, 200)}' has more than {MAX_LINES} lines", at)
+            raise RefusedError("S102", f"'{shown(word, 200)}' has more than {MAX_LINES} lines", at)
         files.append(path)
-        lines += [line for line in data.split(b"\n") if line and not line.lstrip().startswith(b"#")]
+        lines += _phrase_lines(data) if name == "pmfromfile" else _address_lines(data)
     return Phrases(tuple(files), tuple(lines))
+
+
+def _phrase_lines(data: bytes) -> list[bytes]:
+    """A phrase is a whole line, its spaces and a carriage return too."""
+    return [line for line in data.split(b"\n") if line and not line.lstrip().startswith(b"#")]
+
+
+def _address_lines(data: bytes) -> list[bytes]:
+    """Here a comment may also stand behind the addresses."""
+    lines = (line.partition(b"#")[0].strip() for line in data.split(b"\n"))
+    return [line for line in lines if line]

@@ -10,32 +10,37 @@ from ratelimitd.waf.seclang.tree import Selector
 from ratelimitd.waf.seclang.words import COLLECTIONS, VARIABLES
 
 MAX_SELECTORS = 1000  # of one rule
+MAX_BYTES = 64 * 1024  # of one list
 
 _HEAD = re.compile(rb"([!&]?)([A-Za-z0-9_]+)([:.]?)")
 _QUOTED_REGEX = re.compile(rb"'/([^ =\t\"']+)/'(?=[|,\"\s]|\Z)")
 _BARE_REGEX = re.compile(rb"/([^ =|\t\"\r\n]+)/")
 _NAME = re.compile(rb"[^\"|,\r\n\t }]+")
+_REGEX_HINT = "a regular expression with '|' in it is written ARGS:'/a|b/'"
 _KNOWN = {word.lower(): word for word in VARIABLES}
 
 
 def selectors(text: bytes, offset: int) -> tuple[Selector, ...]:
     """All of a list that stands at an offset. Raises RefusedError for the first that cannot be read."""
+    if len(text) > MAX_BYTES:
+        raise RefusedError("S102", f"a list of variables longer than {MAX_BYTES} bytes", offset)
     found: list[Selector] = []
     at = 0
     while True:
-        selector, at = _selector(text, at, offset)
+        try:
+            selector, at = _selector(text, at, offset)
+        except RefusedError as problem:
+            if found and (found[-1].name or b"").startswith(b"/"):
+                problem.hint = _REGEX_HINT
+            raise
         found.append(selector)
         if at == len(text):
             return tuple(found)
         if text[at : at + 1] not in (b"|", b","):
-            raise RefusedError("S302", f"expected '|', got '{shown(text[at:])}'", offset + at, _regex_hint(text, at))
+            raise RefusedError("S302", f"expected '|', got '{shown(text[at:])}'", offset + at)
         if len(found) == MAX_SELECTORS:
             raise RefusedError("S102", f"more than {MAX_SELECTORS} variables", offset + at)
         at += 1
-
-
-def _regex_hint(text: bytes, at: int) -> str:
-    return "a regular expression with '|' is written '/.../' in single quotes" if b"/" in text[:at] else ""
 
 
 def _selector(text: bytes, at: int, offset: int) -> tuple[Selector, int]:

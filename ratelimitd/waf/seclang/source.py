@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ratelimitd.errors import Diagnostic, Position
 
 MAX_FILE = 16 * 1024 * 1024  # bytes
-MAX_TOTAL = 64 * 1024 * 1024  # bytes of all files of a rule set
+MAX_TOTAL = 32 * 1024 * 1024  # bytes of all files of a rule set
 MAX_FILES = 2000
 MAX_REPORTED = 200  # diagnostics of a rule set
 MAX_EXCERPT = 8192  # bytes of an offending line
@@ -64,19 +64,19 @@ class Source:
         column = len(before) if before.isascii() else len(before.decode("utf-8", "replace"))
         return Position(self.file, line, column + 1)
 
-    def excerpt(self, offset: int) -> str:
-        """The line of a byte; of one too long to show, nothing."""
-        line = bisect_right(self.starts, offset)
+    def excerpt(self, line: int) -> str:
+        """A line, counted from 1; of one too long to show, nothing."""
         start = self.starts[line - 1]
         end = self.starts[line] if line < len(self.starts) else len(self.text)
         return self.text[start:end].rstrip(b"\r\n").decode("utf-8", "replace") if end - start <= MAX_EXCERPT else ""
 
 
 class Report:
-    """Collects what is wrong, up to MAX_REPORTED."""
+    """Collects what is wrong, up to MAX_REPORTED, each with its line."""
 
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
+        self.sources: dict[str, Source] = {}
 
     @property
     def full(self) -> bool:
@@ -84,15 +84,14 @@ class Report:
         return len(self.diagnostics) >= MAX_REPORTED
 
     def add(self, code: str, message: str, source: Source, offset: int, hint: str = "") -> None:
-        if not self.full:
-            place = source.position(min(offset, len(source.text)))
-            excerpt = source.excerpt(min(offset, len(source.text)))
-            self.diagnostics.append(Diagnostic(code, message, place, hint, excerpt=excerpt))
+        self.add_at(code, message, source.position(min(offset, len(source.text))), hint)
 
     def add_at(self, code: str, message: str, position: Position, hint: str = "") -> None:
-        """For what is found out when the text is no longer at hand."""
+        """For what is found out when the place is all that is left of the text."""
         if not self.full:
-            self.diagnostics.append(Diagnostic(code, message, position, hint))
+            source = self.sources.get(position.file)
+            excerpt = source.excerpt(position.line) if source else ""
+            self.diagnostics.append(Diagnostic(code, message, position, hint, excerpt=excerpt))
 
 
 class RefusedError(Exception):
