@@ -91,7 +91,7 @@ class Worker {
   int64_t now_ns_ = 0;  // of this turn, monotonic
   Connection *first_ = nullptr;
   size_t held_ = 0;       // of all connections
-  size_t most_held_ = 0;  // since memory was last given back
+  size_t most_used_ = 0;  // with half-sent messages, since memory was last given back
   int64_t tidy_ns_ = 0;   // when to give memory back; 0: there is none
   std::unique_ptr<char[]> input_;
   Buffer output_;  // of the connection whose turn it is

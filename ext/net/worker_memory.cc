@@ -28,7 +28,6 @@ void Worker::account(Connection *c) {
   if (held < c->held || c->held == 0) c->held_since_ns = now_ns_;
   held_ += held - c->held;
   c->held = held;
-  most_held_ = std::max(most_held_, held_);
   stats_.held.set(held_);
 }
 
@@ -49,7 +48,9 @@ void Worker::relieve() {
 
 // When much more is free than is used, and has been for a while.
 void Worker::plan_tidying() {
-  const bool over = most_held_ > kMuch && held_ < most_held_ / 2;
+  const size_t used = held_ + http2_->buffered;
+  most_used_ = std::max(most_used_, used);
+  const bool over = most_used_ > kMuch && used < most_used_ / 2;
   if (over || http2_->idle() > kKept) tidy_ns_ = now_ns_ + kCalm;
 }
 
@@ -61,7 +62,7 @@ void Worker::tidy() {
     return;
   }
   tidy_ns_ = 0;
-  most_held_ = held_;
+  most_used_ = held_ + http2_->buffered;
   const uint64_t one = 1;
   if (::write(state_->untidy, &one, sizeof one) < 0) return;  // full: it has been asked
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -18,6 +19,10 @@ from ratelimitd.v1 import ratelimit_pb2 as pb
 from ratelimitd.v1 import ratelimit_pb2_grpc as stubs
 
 MIB = 1 << 20
+SANITIZED = "RATELIMITD_SANITIZE" in os.environ
+needs_malloc = pytest.mark.skipif(
+    SANITIZED, reason="sanitizers bring an allocator of their own, which keeps what is freed"
+)
 BATCH = "/ratelimitd.v1.RateLimitService/CheckBatch"
 STREAMS = 1000
 
@@ -97,7 +102,8 @@ def test_what_nobody_reads_is_bounded(serve, questions, connect):
             stats = server.stats()
             assert 8 * MIB < stats["unread_bytes"] <= 16 * MIB
             assert stats["abuse"][ABUSE["unread"]] >= 50
-            assert resident() - before < 80 * MIB  # 100 connections without the bound: about 130 MiB more
+            if not SANITIZED:
+                assert resident() - before < 80 * MIB  # 100 connections without the bound: about 130 MiB more
         wait_for(lambda: server.connections() == 2)
     assert bystander.failed == []
     assert bystander.slowest < 2
@@ -108,6 +114,7 @@ def test_what_nobody_reads_is_bounded(serve, questions, connect):
     assert server.stats()["unread_bytes"] < MIB
 
 
+@needs_malloc
 def test_memory_comes_back(serve, questions):
     """After the attack the process is about as small as before, while calls go on."""
     server, address = serve(max_unread=1 << 30, max_streams=STREAMS)
@@ -124,6 +131,24 @@ def test_memory_comes_back(serve, questions):
         wait_for(lambda: resident() - before < held / 5, 10)
     assert bystander.failed == []
     assert bystander.slowest < 2
+
+
+@needs_malloc
+def test_memory_of_half_sent_messages_comes_back(serve, connect):
+    """They have a bound of their own; what they took is given back like the rest."""
+    server, address = serve(max_streams=STREAMS)
+    peers = [connect(address) for _ in range(20)]
+    before = resident()
+    for peer in peers:
+        for i in range(1, 61, 2):
+            peer.send(peer.headers(i), peer.data(i, (100_000).to_bytes(5, "big") + bytes(16_000), end=False))
+            peer.send(peer.data(i, bytes(16_000), end=False), peer.data(i, bytes(16_000), end=False))
+    wait_for(lambda: server.stats()["bytes_read"] > 20 * 30 * 48_000)
+    held = resident() - before
+    assert held > 20 * MIB
+    for peer in peers:
+        peer.close()
+    wait_for(lambda: resident() - before < held / 3, 10)
 
 
 def test_a_turn_of_many_answers_is_bounded_too(serve, connect):
