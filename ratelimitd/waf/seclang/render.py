@@ -27,11 +27,16 @@ from ratelimitd.waf.seclang.words import ACTIONS, OPERATORS
 _BREAK = " \\\n    "
 _PLAIN = re.compile(rb"[^\s\"\\#]+\Z")
 _BY = {"id": "ById", "tag": "ByTag", "msg": "ByMsg"}
+# libmodsecurity takes `ver` and these settings in quotes only, and `initcol` only without.
+_SIGNATURES = frozenset({"SecComponentSignature", "SecServerSignature"})
 _UNQUOTED = frozenset({"number", "phase", "severity", "name"})
 
 
 def render(directive: Directive) -> str:
-    """The directive as SecLang, without a line end. Bytes that are not UTF-8 are shown as \\xNN."""
+    """The directive as SecLang, without a line end. Bytes that are not UTF-8 are shown as \\xNN.
+
+    Put an empty line between two: libmodsecurity looks for the actions of a rule that has none on the next line.
+    """
     match directive:
         case Rule():
             return _rule(directive)
@@ -43,6 +48,8 @@ def render(directive: Directive) -> str:
         case DefaultAction():
             listed = _listed(0, directive.phase, False, directive.transformations, directive.actions)
             return f'SecDefaultAction "{",".join(listed)}"'
+        case Setting(name=name, arguments=(text,)) if name in _SIGNATURES:
+            return f'{name} "{_text(text)}"'
         case Setting():
             return " ".join([directive.name, *map(_argument, directive.arguments)])
         case UpdateTarget():
@@ -108,7 +115,8 @@ def render_action(action: Action) -> str:
     if isinstance(action.value, Ctl):
         return f"ctl:{render_ctl(action.value)}"
     text = _text(action.argument)
-    return f"{action.name}:{text}" if ACTIONS[action.name] in _UNQUOTED else f"{action.name}:'{text}'"
+    plain = action.name == "initcol" or (ACTIONS[action.name] in _UNQUOTED and action.name != "ver")
+    return f"{action.name}:{text}" if plain else f"{action.name}:'{text}'"
 
 
 def render_setvar(node: SetVar) -> str:

@@ -79,6 +79,20 @@ def test_a_rule_rendered_is_the_same_rule(paths: tuple[Path, ...]) -> None:
 
 
 @needs_v4
+def test_libmodsecurity_reads_what_we_render(tmp_path: Path) -> None:
+    """The same number of directives, so the text is SecLang and not only ours."""
+    native = pytest.importorskip("libmodsecurity")
+    for data in (V4 / "rules").glob("*.data"):
+        (tmp_path / data.name).symlink_to(data)
+    (tmp_path / "all.conf").write_text("\n\n".join(map(render, load(V4_PATHS).directives)) + "\n")
+    rules, original = native.RulesSet(), native.RulesSet()
+    expected = sum(
+        original.load_from_uri(str(p)) for f in V4_PATHS for p in ([f] if f.is_file() else sorted(f.glob("*.conf")))
+    )
+    assert rules.load_from_uri(str(tmp_path / "all.conf")) == expected
+
+
+@needs_v4
 def test_it_is_fast() -> None:
     """All of version 4 in 1.5 s; it takes a quarter of that, and a busy machine is no failure."""
     took = []
