@@ -226,7 +226,6 @@ SETTINGS = {
     "SecWebAppId": SettingSpec("text"),
     "SecXmlExternalEntity": SettingSpec(_SWITCH),
 }
-SETTING_WORDS = {word.lower(): word for word in SETTINGS}
 
 NODES = (
     "Include", "IncludeOptional", "SecAction", "SecDefaultAction", "SecMarker", "SecRule", "SecRuleRemoveById",
