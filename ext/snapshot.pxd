@@ -92,6 +92,7 @@ cdef class Snapshot:
     cdef snapshot *data
     cdef list _blocks              # memory, and the bytes that views point into
     cdef list _owners              # matchers, maps and programs
+    cdef list _faults              # while it is built: EngineErrors about patterns
     cdef readonly object plan
     cdef readonly int databases
 

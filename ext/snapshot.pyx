@@ -26,8 +26,10 @@ from ratelimitd._ext.match.matcher cimport (
 from ratelimitd._ext.scan.layout cimport scan_program
 from ratelimitd._ext.scan.program cimport program_build, program_databases, program_free
 
-from ratelimitd.errors import EngineError
-from ratelimitd.policy.plan import ListAction, OverrideKind
+from dataclasses import replace
+
+from ratelimitd.errors import BadPattern, EngineError
+from ratelimitd.policy.plan import ListAction, Op, OverrideKind
 
 MAX_LIMITS = 1_000_000
 
@@ -99,6 +101,7 @@ cdef class Snapshot:
     def __cinit__(self):
         self._blocks = []
         self._owners = []
+        self._faults = []
         self.databases = 0
         self.data = <snapshot *>self._allocate(1, sizeof(snapshot))
 
@@ -134,6 +137,8 @@ cdef Snapshot snapshot_build(object plan, object slot_of, dict programs, object 
         _build_domain(self, &self.data.domains[index], domain, slot_of, programs, cache_dir)
         if rl_overrides_add_exact(names.data, self._text(domain.name), index) != 0:
             raise MemoryError
+    if self._faults:
+        raise EngineError(str(self._faults[0]), [pattern for fault in self._faults for pattern in fault.patterns])
     names.finish()
     self.data.domain_names = names.data
     return self
@@ -163,16 +168,16 @@ cdef _build_domain(Snapshot self, snapshot_domain *out, object domain, object sl
     for index, entry in enumerate(domain.lists):
         _build_list(self, &out.lists[index], domain, entry, slot_of)
     if any(entry.match.alternatives != ((),) for entry in domain.lists):
-        out.list_matcher = _build_matcher(self, [entry.match for entry in domain.lists])
+        out.list_matcher = _build_matcher(self, domain, [entry.match for entry in domain.lists])
 
     out.limit_count = <uint32_t>len(domain.limits)
     out.limits = <snapshot_limit *>self._allocate(out.limit_count, sizeof(snapshot_limit))
     for index, limit in enumerate(domain.limits):
         _build_limit(self, &out.limits[index], domain, limit, slot_of)
     if out.limit_count:
-        out.limit_matcher = _build_matcher(self, [limit.match for limit in domain.limits])
+        out.limit_matcher = _build_matcher(self, domain, [limit.match for limit in domain.limits])
 
-    _build_scan(self, &out.scan, domain.scan, programs, cache_dir)
+    _build_scan(self, &out.scan, domain, programs, cache_dir)
 
 
 cdef _build_list(Snapshot self, snapshot_list *out, object domain, object entry, object slot_of):
@@ -248,9 +253,10 @@ cdef _build_rate(Snapshot self, snapshot_rate *out, object limit, object rate):
     out.policy_item = self._text(b'"%b";q=%d;w=%d' % (limit.name, rate.limit, seconds))
 
 
-cdef _build_scan(Snapshot self, snapshot_scan *out, object scan, dict programs, object cache_dir):
+cdef _build_scan(Snapshot self, snapshot_scan *out, object domain, dict programs, object cache_dir):
     cdef _Program program
     cdef int index
+    scan = domain.scan
     out.mode = int(scan.mode)
     out.threshold = scan.threshold
     out.status = scan.status
@@ -260,20 +266,26 @@ cdef _build_scan(Snapshot self, snapshot_scan *out, object scan, dict programs, 
         out.route_modes = <uint8_t *>self._allocate(len(scan.routes), 1)
         for index, route in enumerate(scan.routes):
             out.route_modes[index] = int(route.mode)
-        out.routes = _build_matcher(self, [route.match for route in scan.routes])
+        out.routes = _build_matcher(self, domain, [route.match for route in scan.routes])
     if not scan.rules:
         return
     program = programs.get(scan.rules)
     if program is None:
         program = _Program()
-        program.data = program_build(scan.rules, cache_dir)
+        try:
+            program.data = program_build(scan.rules, cache_dir)
+        except EngineError as error:
+            if not error.patterns:
+                raise
+            self._faults.append(EngineError(str(error), [replace(bad, domain=domain.name) for bad in error.patterns]))
+            return
         programs[scan.rules] = program
     self._owners.append(program)
     self.databases += program_databases(program.data)
     out.program = program.data
 
 
-cdef rl_matcher *_build_matcher(Snapshot self, list matches) except NULL:
+cdef rl_matcher *_build_matcher(Snapshot self, object domain, list matches) except NULL:
     cdef _Matcher matcher = _Matcher()
     cdef char error[512]
     cdef int code
@@ -285,13 +297,34 @@ cdef rl_matcher *_build_matcher(Snapshot self, list matches) except NULL:
             if rl_matcher_alternative(matcher.data) != 0:
                 raise MemoryError
             for condition in alternative:
-                _build_condition(matcher.data, condition)
+                try:
+                    _build_condition(matcher.data, condition)
+                except EngineError as refusal:
+                    bad = _bad_patterns(domain, condition)
+                    if not bad:
+                        raise
+                    self._faults.append(EngineError(str(refusal), bad))
     with nogil:
         code = rl_matcher_finish(matcher.data, error, sizeof(error))
     if code != 0:
         raise EngineError((<bytes>error).decode(errors="replace"))
     self._owners.append(matcher)
     return matcher.data
+
+
+cdef list _bad_patterns(object domain, object condition):
+    """The operands of a regex condition that do not compile, each on its own."""
+    cdef _Matcher matcher
+    found = []
+    for operand in condition.operands if condition.op == Op.REGEX else ():
+        matcher = _Matcher()
+        if rl_matcher_entry(matcher.data) != 0 or rl_matcher_alternative(matcher.data) != 0:
+            raise MemoryError
+        try:
+            _build_condition(matcher.data, replace(condition, operands=(operand,)))
+        except EngineError as error:
+            found.append(BadPattern(operand, str(error), domain=domain.name))
+    return found
 
 
 cdef _build_condition(rl_matcher *matcher, object condition):

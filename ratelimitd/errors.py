@@ -5,6 +5,7 @@ A code is stable: tools and docs refer to it. An error says where (file:line:col
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 
@@ -59,5 +60,22 @@ class PolicyError(RatelimitdError):
         return "\n".join(map(str, self.diagnostics)) or "bad policy"
 
 
+@dataclass(frozen=True, slots=True)
+class BadPattern:
+    """A pattern that the engine cannot compile, as in the plan. `rule`: the id of its rule; empty: a condition's."""
+
+    pattern: bytes
+    message: str
+    rule: bytes = b""
+    domain: bytes = b""
+
+
 class EngineError(RatelimitdError):
-    """The native engine refused: an address in use, out of memory, a plan it cannot build."""
+    """The native engine refused: an address in use, out of memory, a plan it cannot build.
+
+    `patterns`: when patterns are to blame, every bad one of the plan.
+    """
+
+    def __init__(self, message: str = "", patterns: Iterable[BadPattern] = ()) -> None:
+        super().__init__(message)
+        self.patterns = tuple(patterns)

@@ -23,6 +23,7 @@ from ratelimitd.policy import Policy
 from ratelimitd.policy.changes import Change
 from ratelimitd.policy.load import policy_files
 from ratelimitd.policy.plan import Plan
+from ratelimitd.policy.refusal import refusal
 
 if TYPE_CHECKING:
     from ratelimitd._engine import Prepared, SwapReport
@@ -95,8 +96,15 @@ class Reloader:
         """Loads at start. Raises PolicyError or EngineError: without a policy there is nothing to serve."""
         self._seen = fingerprint(self.path)
         policy = self._load(self.path)
-        self._accept(policy, self._publish(self._prepare(policy.plan)), [])
+        self._accept(policy, self._publish(self._prepared(policy)), [])
         return policy
+
+    def _prepared(self, policy: Policy) -> Prepared:
+        """What the engine refuses is an error of the policy: it is told where it stands."""
+        try:
+            return self._prepare(policy.plan)
+        except EngineError as error:
+            raise PolicyError(refusal(policy.sources, error)) from error
 
     def request(self) -> None:
         """Reload now, changed or not (SIGHUP)."""
@@ -155,7 +163,7 @@ class Reloader:
         before = self.policy
         try:
             policy = await in_background(self._load, self.path)
-            prepared = await in_background(self._prepare, policy.plan)
+            prepared = await in_background(self._prepared, policy)
             report = await asyncio.to_thread(self._publish, prepared)
         except PolicyError as error:
             self._reject(tuple(error.diagnostics))

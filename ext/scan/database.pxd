@@ -16,3 +16,6 @@ cdef struct shared_database:
 # (a bad expression), EngineError (anything else). Compiles without the GIL. Every acquire needs a release, from any thread.
 cdef shared_database *database_acquire(list expressions, object cache_dir) except NULL
 cdef void database_release(shared_database *shared) noexcept nogil
+
+# What is wrong with one expression: the library's message, or None.
+cdef object database_fault(tuple expression)

@@ -124,6 +124,19 @@ cdef hs_database_t *compiled(list expressions, const hs_platform_info_t *platfor
         free(ids)
 
 
+cdef object database_fault(tuple expression):
+    cdef hs_platform_info_t platform
+    cdef hs_database_t *database
+    if hs_populate_platform(&platform) != HS_SUCCESS:
+        return None
+    try:
+        database = compiled([expression], &platform)
+    except PatternError as error:
+        return str(error)
+    hs_free_database(database)
+    return None
+
+
 cdef hs_database_t *loaded_or_compiled(list expressions, const hs_platform_info_t *platform, bytes key, object cache_dir) except NULL:
     cdef hs_database_t *database
     if cache_dir is None:

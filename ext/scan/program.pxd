@@ -14,7 +14,7 @@ from ratelimitd._ext.core cimport rl_request
 from ratelimitd._ext.scan.layout cimport scan_program, scan_result, scan_scratch
 
 
-# rules: a sequence of plan.Rule. Raises EngineError with the rule's id and Hyperscan's message. cache_dir: None or a directory that
+# rules: a sequence of plan.Rule. Raises EngineError with the rule's id and Hyperscan's message, and with every bad pattern. cache_dir: None or a directory that
 # keeps compiled databases (keyed by patterns, library version and CPU). Takes the GIL; releases it while compiling.
 cdef scan_program *program_build(object rules, object cache_dir) except NULL
 cdef void program_free(scan_program *program) noexcept nogil

@@ -5,7 +5,7 @@ from libc.string cimport memcpy, memset
 from ratelimitd._ext.bytes.transform cimport rl_transform_classes
 from ratelimitd._ext.core cimport rl_request, rl_view
 from ratelimitd._ext.scan.arena cimport arena_free, arena_reset, arena_zeroed
-from ratelimitd._ext.scan.database cimport database_acquire, database_release
+from ratelimitd._ext.scan.database cimport database_acquire, database_fault, database_release
 from ratelimitd._ext.scan.fields cimport scan_fields
 from ratelimitd._ext.scan.hs cimport HS_FLAG_CASELESS, HS_FLAG_DOTALL, HS_FLAG_SINGLEMATCH, hs_database_size
 from ratelimitd._ext.scan.layout cimport (
@@ -16,7 +16,7 @@ from ratelimitd._ext.scan.value cimport name_hash
 
 from ratelimitd._ext.scan import blueprint as plan
 from ratelimitd._ext.scan.database import PatternError
-from ratelimitd.errors import EngineError
+from ratelimitd.errors import BadPattern, EngineError
 
 cdef enum:
     KEEP_BYTES = 1 << 20      # scan memory that a scratch keeps between requests
@@ -96,7 +96,18 @@ cdef lay_lane(scan_program *program, scan_lane *out, list expressions, dict uses
             raise EngineError(f"rules: {error}") from None
         expression = expressions[error.index]
         rule = rules[uses[expression][0][0]]
-        raise EngineError(f"rule {plan.text(rule.id)}: {error} (pattern {plan.text(expression[0])})") from None
+        message = f"rule {plan.text(rule.id)}: {error} (pattern {plan.text(expression[0])})"
+        raise EngineError(message, bad_patterns(uses, rules)) from None
+
+
+cdef list bad_patterns(dict uses, list rules):
+    """Every expression that does not compile on its own, for each rule that has it."""
+    found = []
+    for expression, users in uses.items():
+        fault = database_fault(expression)
+        if fault is not None:
+            found += [BadPattern(expression[0], fault, rules[index].id) for index in sorted({rule for rule, _ in users})]
+    return found
 
 
 cdef lay_kind(scan_program *program, scan_kind *out, list slots, list chains):

@@ -9,6 +9,7 @@ from ratelimitd.commands.output import console, print_diagnostics, print_json
 from ratelimitd.errors import Diagnostic, EngineError, PolicyError
 from ratelimitd.policy import load_policy
 from ratelimitd.policy.plan import Plan
+from ratelimitd.policy.refusal import refusal
 from ratelimitd.policy.render import as_data
 from ratelimitd.summary import summary
 
@@ -33,7 +34,7 @@ def examine(path: Path) -> Finding:
     try:
         trial.engine(policy.plan)
     except EngineError as error:
-        return Finding(path, None, (*policy.warnings, Diagnostic("E001", f"the engine refuses this policy: {error}")))
+        return Finding(path, None, (*policy.warnings, *refusal(policy.sources, error)))
     return Finding(path, policy.plan, policy.warnings)
 
 

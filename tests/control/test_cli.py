@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ratelimitd import __version__, cli, settings
+from ratelimitd.policy import validate
 
 
 @dataclass
@@ -133,6 +134,22 @@ def test_check_says_that_there_may_be_more_when_it_could_not_read_on(run: Run, t
     path = tmp_path / "p.yaml"
     path.write_text("version: 1\ndomain: [\n")
     assert "Run it again" in run("check", path).err
+
+
+def test_check_tells_every_pattern_that_only_the_engine_refuses(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where Hyperscan's binding for Python is missing."""
+    monkeypatch.setattr(validate, "pattern_error", lambda *_: "")
+    path = tmp_path / "p.yaml"
+    path.write_text(
+        "version: 1\ndomain: d\nscan:\n  mode: block\n  rules:\n"
+        "    - {id: a, pattern: 'a(', targets: args}\n    - {id: b, pattern: 'b(', targets: path}\n"
+    )
+    result = run("check", path)
+    assert result.code == 1
+    for line in (6, 7):
+        assert f"{path}:{line}:24" in result.err
 
 
 def test_check_json(run: Run, broken: Path) -> None:
