@@ -49,6 +49,7 @@ from ratelimitd._ext.net.server cimport (
     rl_server_stats_t,
     rl_server_stop,
 )
+from ratelimitd._ext.scan.trace cimport scan_trace
 from ratelimitd._ext.snapshot cimport (
     Snapshot,
     snapshot,
@@ -300,6 +301,17 @@ cdef class Engine:
             return answer
         finally:
             free(verdict)
+
+    def trace(self, request):
+        cdef Request native = Request(request)
+        cdef Snapshot current = self._current
+        cdef const snapshot_domain *domain = NULL
+        if current is not None:
+            domain = snapshot_find(current.data, native.data.domain)
+        if domain == NULL:
+            return []
+        scan = current.plan.domains[domain - current.data.domains].scan
+        return scan_trace(scan.rules, &native.data, scan.body_limit)
 
     def bench(self, request, count, *, now_ns=None):
         """Decides the same request count times without the interpreter lock; nanoseconds per check. For benchmarks/micro.py."""

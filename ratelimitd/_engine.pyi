@@ -38,6 +38,22 @@ class Event(TypedDict):
     reference: str
     weight: int  # how many decisions this one stands for
 
+class Searched(TypedDict):
+    """A string that patterns were searched in. Rules by their index in the domain's scan.rules."""
+
+    text: bytes
+    rules: list[int]  # that searched it
+    fired: list[int]  # ... and found something
+
+class Reading(TypedDict):
+    """A value that a scan read from a request."""
+
+    target: int  # plan.Target
+    name: bytes
+    value: bytes  # as it came
+    rules: list[int]  # that look at it
+    strings: list[Searched]  # what transformations made of it
+
 class Engine:
     """Tables, snapshot and, once started, the server. Without `start` it decides in process (`check`), on any clock."""
 
@@ -74,6 +90,12 @@ class Engine:
         attributes {}, cost, dry_run, explain; str or bytes. The answer mirrors ratelimitd.v1.CheckResponse, with
         lower-case names for enums: decision "allow"|"deny", reason "over_limit", limits [{...}], matches [{...}],
         status, score, ...
+        """
+
+    def trace(self, request: Mapping[str, Any]) -> list[Reading]:
+        """What the rules of a scan see of a request, whatever lists, limits and modes say: each value that is read.
+
+        In the order of a scan; values of targets that no rule names may be missing. For people: slow, uncounted.
         """
 
     def bench(self, request: Mapping[str, Any], count: int, *, now_ns: int | None = None) -> float:

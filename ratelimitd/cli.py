@@ -153,16 +153,20 @@ def explain(
         str | None,
         typer.Option(metavar="JSON", help="A file with one request, or - for standard input.", show_default=False),
     ] = None,
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="With --request: the values in which rules found something.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Print a policy as compiled, or what applies to a request. And why the rest does not.
+    """Print a policy as compiled, or which lists, limits and rules apply to a request, and why the others do not.
 
-    \b ratelimitd explain shop.yaml echo '{"method": "POST", "path": "/login", "source_address": "203.0.113.7"}' |
-    ratelimitd explain shop.yaml --request -
+    \b
+    ratelimitd explain shop.yaml
+    echo '{"method": "POST", "path": "/login", "ip": "203.0.113.7"}' | ratelimitd explain shop.yaml --request -
     """
     from ratelimitd.commands.explain import run
 
-    raise typer.Exit(run(file, request, as_json=as_json))
+    raise typer.Exit(run(file, request, as_json=as_json, show_values=show_values))
 
 
 @app.command()

@@ -118,6 +118,13 @@ cdef struct scan_result:
     rl_rule_match matches[32]
 
 
+# Told of every value, as it came (chains 0), and of every string of it that is searched: the chains that made it and the
+# expressions found in it, a bit set or NULL.
+ctypedef void (*scan_watch)(
+    void *watcher, const scan_slot *slot, uint32_t kind, rl_view name, rl_view text, uint64_t chains, const uint64_t *hits
+) noexcept nogil
+
+
 cdef struct scan_scratch:
     hs_scratch_t *hs
     scan_arena memory      # of the running scan
@@ -132,4 +139,6 @@ cdef struct scan_scratch:
     # The running scan.
     const scan_program *program
     scan_result *out
+    scan_watch watch       # NULL: nobody asks why
+    void *watcher
     uint8_t hit

@@ -167,36 +167,41 @@ cdef scan_seen *seen_entry(scan_scratch *scratch, uint32_t lane, rl_view text, u
     return NULL
 
 
-cdef void scan_text(scan_scratch *scratch, const scan_slot *slot, uint32_t kind, rl_view name, rl_view text, uint64_t hash, uint64_t chains) noexcept nogil:
-    """One string against its lane's database, unless this scan has seen it there."""
-    cdef const scan_lane *lane = &scratch.program.lanes[slot.lane]
-    cdef scan_seen *entry
-    cdef uint64_t *kept
+cdef const uint64_t *hits_in(scan_scratch *scratch, uint32_t lane_index, rl_view text, uint64_t hash) noexcept nogil:
+    """The expressions of a lane that a string matches, good until the next one, or NULL: scanned, unless this scan has seen it there."""
+    cdef const scan_lane *lane = &scratch.program.lanes[lane_index]
+    cdef scan_seen *entry = seen_entry(scratch, lane_index, text, hash)
+    cdef uint64_t *kept = NULL
     cdef size_t size = (lane.expressions + 63) // 64 * 8
-    if text.size == 0:
-        return   # a pattern that matches nothing at all does not compile
-    entry = seen_entry(scratch, slot.lane, text, hash)
     if entry and entry.round == scratch.round:
-        if entry.hits:
-            apply(scratch, slot, entry.hits, chains, kind, name)
-        return
+        return entry.hits
     scratch.hit = 0
     if hs_scan(lane.database, text.data, text.size, 0, scratch.hs, on_match, scratch) != HS_SUCCESS:
         scratch.out.error = 1
         scratch.out.inspected_all = 0
-    kept = NULL
     if scratch.hit:
-        apply(scratch, slot, scratch.hits, chains, kind, name)
         kept = <uint64_t *>arena_zeroed(&scratch.memory, size)
         if kept == NULL:
-            return
+            return scratch.hits
         memcpy(kept, scratch.hits, size)
     if entry:
         entry.round = scratch.round
-        entry.lane = slot.lane
+        entry.lane = <int>lane_index
         entry.hash = hash
         entry.text = text
         entry.hits = kept
+    return kept
+
+
+cdef void scan_text(scan_scratch *scratch, const scan_slot *slot, uint32_t kind, rl_view name, rl_view text, uint64_t hash, uint64_t chains) noexcept nogil:
+    """One string against its lane's database."""
+    cdef const uint64_t *hits = NULL
+    if text.size != 0:   # a pattern that matches nothing at all does not compile
+        hits = hits_in(scratch, <uint32_t>slot.lane, text, hash)
+        if hits:
+            apply(scratch, slot, hits, chains, kind, name)
+    if scratch.watch:
+        scratch.watch(scratch.watcher, slot, kind, name, text, chains, hits)
 
 
 cdef uint32_t add_string(scan_scratch *scratch, uint32_t count, rl_view text) noexcept nogil:
@@ -268,6 +273,8 @@ cdef void scan_value(scan_scratch *scratch, uint32_t kind, rl_view name, rl_view
     cdef const scan_slot *slot = slot_of(&scratch.program.kinds[kind], name)
     cdef uint32_t i
     cdef uint32_t count
+    if scratch.watch:
+        scratch.watch(scratch.watcher, slot, kind, name, value, 0, NULL)
     if slot.lane < 0:
         return
     if not rl_byte_classes(value) & slot.classes:

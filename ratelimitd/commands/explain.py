@@ -6,6 +6,7 @@ Why is told by the plain evaluator, the verdict by the engine itself, on an engi
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,16 @@ from typing import Any
 import orjson
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ratelimitd.commands.output import console, print_json, print_table, table
+from ratelimitd.commands.rules import add_outcomes, outcome_json, score_words
 from ratelimitd.policy import load_policy
 from ratelimitd.policy.cases import EPOCH_NS
 from ratelimitd.policy.evaluate import evaluate, find_override, key_text
 from ratelimitd.policy.explain import explain, explain_data, override_words, rate_words, text_of
+from ratelimitd.policy.outcomes import Outcome, Reading, pattern_outcomes, unreached
 from ratelimitd.policy.plan import AddressList, Domain, Limit, Plan
 from ratelimitd.policy.request import Request, from_mapping
 from ratelimitd.policy.validate import MAX_APPLYING
@@ -40,10 +44,10 @@ class Line:
     key: str | None = None
 
 
-def run(path: Path, request: str | None, *, as_json: bool) -> int:
+def run(path: Path, request: str | None, *, as_json: bool, show_values: bool = False) -> int:
     plan = load_policy(path).plan
     if request is not None:
-        return _run_request(plan, read_request(request), as_json=as_json)
+        return _run_request(plan, read_request(request), as_json=as_json, show_values=show_values)
     if as_json:
         print_json(explain_data(plan))
     else:
@@ -132,20 +136,34 @@ def scan_lines(request: Request, domain: Domain) -> tuple[str, list[Line]]:
     return domain.scan.mode.name.lower(), lines
 
 
-def decide(plan: Plan, request: Request) -> dict[str, Any]:
-    """The engine's verdict."""
+def rule_outcomes(domain: Domain, no_scan: str, trace: Callable[[], Sequence[Reading]]) -> list[Outcome]:
+    """What became of each rule, of every kind. `no_scan`: why there was none; empty: there was."""
+    return unreached(domain.scan, no_scan) if no_scan else pattern_outcomes(domain.scan, trace())
+
+
+def why_no_scan(domain: Domain, request: Request, decided: str, mode: str, routes: list[Line]) -> str:
+    """Why the rules are not looked at; empty when they are."""
+    if decided:
+        return f"not reached: list {decided} decides"
+    if mode == "off":
+        return f"scan is off for this request: {routes[-1].name}" if routes and routes[-1].applies else "scan is off"
+    cut = request.partial_body and domain.scan.deny_partial_body
+    return "not reached: a cut body is denied" if cut and mode == "block" and not domain.shadow else ""
+
+
+def _run_request(plan: Plan, request: Request, *, as_json: bool, show_values: bool) -> int:
     from ratelimitd import trial
 
-    fields = {**asdict(request), "attributes": dict(request.attributes), "explain": True}
-    return dict(trial.checker(plan)(fields, EPOCH_NS))
-
-
-def _run_request(plan: Plan, request: Request, *, as_json: bool) -> int:
     domain = find_domain(plan, request.domain)
     lists = [list_line(item, request, domain) for item in domain.lists]
     limits = limit_lines(domain, request)
     mode, routes = scan_lines(request, domain)
-    verdict = decide(plan, request)
+    decided = list_that_decides(domain, lists)
+    engine = trial.engine(plan)
+    fields = {**asdict(request), "attributes": dict(request.attributes), "explain": True}
+    verdict = engine.check(fields, now_ns=EPOCH_NS)
+    no_scan = why_no_scan(domain, request, decided, mode, routes)
+    rules = rule_outcomes(domain, no_scan, lambda: engine.trace(fields))
     client = client_text(request, domain.client)
     if as_json:
         print_json(
@@ -156,8 +174,10 @@ def _run_request(plan: Plan, request: Request, *, as_json: bool) -> int:
                 "limits": [_line_json(line) for line in limits],
                 "scan": {
                     "mode": mode,
-                    "rules": len(domain.scan.rules),
+                    "threshold": domain.scan.threshold,
+                    "score": sum(outcome.score for outcome in rules if outcome.fired),
                     "routes": [_line_json(line) for line in routes],
+                    "rules": [outcome_json(outcome, show_values=show_values) for outcome in rules],
                 },
                 "verdict": verdict,
             }
@@ -167,11 +187,14 @@ def _run_request(plan: Plan, request: Request, *, as_json: bool) -> int:
     who = text_of(client) if client else "unknown"
     out.print(Text(f"{text_of(request.method)} {text_of(request.path)}", "bold"), end="  ")
     out.print(f"client {who}  domain {text_of(domain.name)}", style="dim", markup=False)
-    _print_lines(out, "lists", lists)
-    decided = list_that_decides(domain, lists)
+    _print_section(out, "lists", _rows(lists))
     aside = f" (not reached: list {decided} decides)" if decided else ""
-    _print_lines(out, f"limits{aside}", limits)
-    _print_lines(out, f"scan: {mode}, {plural(len(domain.scan.rules), 'rule')}{aside}", routes)
+    _print_section(out, f"limits{aside}", _rows(limits))
+    score = score_words(rules, domain.scan.threshold)
+    title = f"scan: {mode}, {plural(len(domain.scan.rules), 'rule')}{aside}{f': {score}' if score else ''}"
+    rows = _rows(routes)
+    add_outcomes(rows, rules, show_values=show_values)
+    _print_section(out, title, rows)
     _print_verdict(out, verdict)
     return 0
 
@@ -180,10 +203,13 @@ def _line_json(line: Line) -> dict[str, Any]:
     return {name: value for name, value in asdict(line).items() if value not in (None, "")}
 
 
-def _print_lines(out: Console, title: str, lines: list[Line]) -> None:
-    if not lines:
-        return
-    out.print(Text(f"\n{title}", "bold"))
+def _print_section(out: Console, title: str, rows: Table) -> None:
+    if rows.row_count:
+        out.print(Text(f"\n{title}", "bold"))
+        print_table(out, rows)
+
+
+def _rows(lines: list[Line]) -> Table:
     rows = table("", "", "")
     rows.show_header = False
     for line in lines:
@@ -194,7 +220,7 @@ def _print_lines(out: Console, title: str, lines: list[Line]) -> None:
         if not line.applies:
             detail = Text(line.because, "dim")
         rows.add_row(mark, Text(line.name), detail)
-    print_table(out, rows)
+    return rows
 
 
 def _print_verdict(out: Console, verdict: dict[str, Any]) -> None:

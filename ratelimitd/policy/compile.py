@@ -205,6 +205,7 @@ def compile_scan(spec: ScanSpec, builtin: tuple[RuleSpec, ...]) -> Scan:
         deny_partial_body=spec.partial_body == "deny",
         routes=tuple(ScanRoute(compile_match(route.match), names.SCAN_MODES[route.mode]) for route in spec.routes),
         rules=tuple(compile_rule(rule) for rule in (*rules, *spec.rules)),
+        disabled=tuple(dict.fromkeys(map(encode, spec.disable))),
     )
 
 

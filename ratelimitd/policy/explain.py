@@ -244,6 +244,7 @@ def scan_data(scan: Scan) -> dict[str, Any]:
         "status": scan.status,
         "body_limit": scan.body_limit,
         "partial_body": "deny" if scan.deny_partial_body else "scan",
+        "disabled": [text_of(name) for name in scan.disabled],
         "routes": [{"match": match_words(route.match), "mode": route.mode.name.lower()} for route in scan.routes],
         "rules": [
             {

@@ -244,6 +244,7 @@ class Scan:
     deny_partial_body: bool = False
     routes: tuple[ScanRoute, ...] = ()  # first match wins
     rules: tuple[Rule, ...] = ()
+    disabled: tuple[bytes, ...] = ()  # ids of rules that a rule set has and this policy leaves out; for people
 
 
 class HeaderFamily(IntEnum):

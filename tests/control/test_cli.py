@@ -223,6 +223,86 @@ def test_explain_a_request_for_people(run: Run, policy: Path, tmp_path: Path) ->
     assert "verdict  ALLOW 200" in shown
 
 
+RULES = """
+version: 1
+domain: d
+lists:
+  friends: {allow: [192.0.2.0/24]}
+scan:
+  mode: block
+  threshold: 8
+  partial_body: deny
+  routes:
+    - {match: {path: /media/**}, mode: off}
+  rules:
+    - {id: secret-a, pattern: evil, targets: args, transformations: lowercase, message: no evil}
+    - {id: b, pattern: evil, targets: [cookies, "headers:x-a"]}
+    - {id: c, pattern: zzz, targets: args}
+    - {id: d, pattern: yyy, targets: args}
+"""
+
+
+def rules_of(report: Any) -> dict[str, Any]:
+    return {rule["rule"]: rule for rule in report["scan"]["rules"]}
+
+
+@pytest.fixture
+def explain_rules(run: Run, tmp_path: Path) -> Callable[..., Result]:
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+
+    def explain(*options: str, **request: Any) -> Result:
+        return run("explain", path, "--request", "-", *options, stdin=json.dumps(request).encode())
+
+    return explain
+
+
+def test_explain_says_of_every_rule_why(explain_rules: Callable[..., Result]) -> None:
+    report = explain_rules("--json", path="/?q=EVIL&r=b").json()
+    rules = rules_of(report)
+    assert list(rules) == ["secret-a", "b", "c", "d"]
+    assert rules["secret-a"]["fired"]
+    assert rules["secret-a"]["hits"] == [{"target": "args:q", "bytes": 4}]
+    assert rules["b"]["because"] == "nothing to search: cookies (absent), headers:x-a (absent)"
+    assert rules["c"]["because"] == "no pattern found in args (2 values)"
+    assert rules["c"]["looks"] == [{"target": "args", "values": 2, "empty": 0, "left_out": 0}]
+    assert (report["scan"]["score"], report["scan"]["threshold"], report["verdict"]["score"]) == (5, 8, 5)
+
+
+def test_explain_shows_values_only_when_asked(explain_rules: Callable[..., Result]) -> None:
+    for options in ([], ["--json"]):
+        assert "evil=" not in explain_rules(*options, path="/", headers={"x-a": "evil=1"}).out
+    assert "headers:x-a = evil=1" in explain_rules("--show-values", path="/", headers={"x-a": "evil=1"}).out
+    report = explain_rules("--show-values", "--json", path="/", headers={"x-a": "evil=1"}).json()
+    assert rules_of(report)["b"]["hits"][0]["value"] == "evil=1"
+
+
+def test_explain_rules_for_people(explain_rules: Callable[..., Result]) -> None:
+    shown = explain_rules(path="/?q=EVIL").out
+    assert "scan: block, 4 rules: score 5 is below the threshold of 8" in shown
+    assert "secret-a  score 5  args:q (4 bytes) after lowercase  no evil" in shown
+    assert "2 rules   no pattern found in args (1 value)\n" in shown
+    assert "c, d\n" in shown
+    assert "\x1b" not in explain_rules("--show-values", path="/", headers={"x-a": "\x1b[2Jevil"}).out
+
+
+@pytest.mark.parametrize(
+    ("request_", "because"),
+    [
+        ({"path": "/media/a?q=evil"}, "scan is off for this request: route 1"),
+        ({"path": "/?q=evil", "ip": "192.0.2.1"}, "not reached: list friends decides"),
+        ({"path": "/?q=evil", "body": "a", "partial_body": True}, "not reached: a cut body is denied"),
+    ],
+)
+def test_explain_says_why_there_was_no_scan(
+    explain_rules: Callable[..., Result], request_: dict[str, Any], because: str
+) -> None:
+    report = explain_rules("--json", **request_).json()
+    assert {rule["because"] for rule in report["scan"]["rules"]} == {because}
+    assert report["verdict"]["matches"] == []
+    assert f"4 rules  {because}" in explain_rules(**request_).out
+
+
 @pytest.mark.parametrize("request_", [b"", b"[]", b'{"pth": 1}', b'{"domain": "nobody"}', b'{"cost": -1}'])
 def test_explain_a_request_that_is_none(run: Run, policy: Path, request_: bytes) -> None:
     result = run("explain", policy, "--request", "-", stdin=request_)
