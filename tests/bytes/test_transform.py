@@ -7,20 +7,17 @@ import functools
 import hashlib
 import json
 import operator
-import os
 import random
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ratelimitd._ext.bytes import probe
 from ratelimitd.policy.plan import Transformation
+from tests.bytes.seclang import CASES, case_bytes, needs_cases
 
-SHARED = Path(os.environ.get("RATELIMITD_SHARED", "../shared"))
-CASES = SHARED / "seclang" / "transformations"
 FILES = {
     Transformation.LOWERCASE: "lowercase",
     Transformation.URL_DECODE: "urlDecode",
@@ -66,21 +63,8 @@ def transform(kind: Transformation, text: bytes) -> bytes:
     return text if changed is None else changed
 
 
-def case_bytes(text: str) -> bytes:
-    """The suite writes bytes as JSON text in UTF-8, with \\xHH and \\uHHHH (low byte) where JSON has no way."""
-    raw = text.encode()
-    raw = re.sub(rb"\\x([0-9a-zA-Z]{2})", lambda m: bytes([scan_hex(m[1])]), raw)
-    return re.sub(rb"\\u([0-9a-zA-Z]{4})", lambda m: bytes([scan_hex(m[1]) & 0xFF]), raw)
-
-
-def scan_hex(digits: bytes) -> int:
-    """What sscanf("%x") reads, as the suite's own runner does."""
-    match = re.match(rb"[0-9a-fA-F]+", digits)
-    return int(match[0], 16) if match else 0
-
-
 def cases(kind: Transformation) -> list[dict[str, Any]]:
-    loaded: list[dict[str, Any]] = json.loads((CASES / f"{FILES[kind]}.json").read_text())
+    loaded: list[dict[str, Any]] = json.loads((CASES / "transformations" / f"{FILES[kind]}.json").read_text())
     for case in loaded:
         if kind is Transformation.CSS_DECODE and case["input"].endswith("\\\0  string"):
             case["input"] = case["input"].replace(
@@ -89,7 +73,7 @@ def cases(kind: Transformation) -> list[dict[str, Any]]:
     return loaded
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason=f"needs {CASES} (set RATELIMITD_SHARED)")
+@needs_cases
 @pytest.mark.parametrize("kind", [k for k in Transformation if k not in NO_CASES], ids=lambda k: k.name.lower())
 def test_the_seclang_suite(kind: Transformation) -> None:
     for case in cases(kind):
