@@ -20,9 +20,7 @@ from ratelimitd.v1 import ratelimit_pb2_grpc as stubs
 
 MIB = 1 << 20
 SANITIZED = "RATELIMITD_SANITIZE" in os.environ
-needs_malloc = pytest.mark.skipif(
-    SANITIZED, reason="sanitizers bring an allocator of their own, which keeps what is freed"
-)
+needs_malloc = pytest.mark.skipif(SANITIZED, reason="the allocator of a sanitizer keeps what is freed")
 BATCH = "/ratelimitd.v1.RateLimitService/CheckBatch"
 STREAMS = 1000
 
