@@ -84,7 +84,9 @@ bool holds(const Condition &condition, const Value &value, rl_attributes *attrib
       return std::any_of(condition.globs.begin(), condition.globs.end(),
                          [&](const Glob &glob) { return glob_match(glob, value.text, nullptr); });
     case RL_OP_REGEX:
-      return condition.regex != nullptr && regex_match(condition.regex.get(), value.text, scratch);
+      if (condition.operands.empty()) return false;
+      if (condition.regex == nullptr) return regex_match_once(condition.operands, value.text);
+      return regex_match(condition.regex.get(), value.text, scratch);
     case RL_OP_CIDR:
       return holds_network(condition, value, attributes);
     default:
@@ -124,8 +126,7 @@ bool condition_compile(const rl_condition &from, Condition *out, std::string *er
     case RL_OP_GLOB:
       return compile_globs(out, error);
     case RL_OP_REGEX:
-      if (!out->operands.empty()) out->regex = regex_compile(out->operands, error);
-      return out->operands.empty() || out->regex != nullptr;
+      return regex_check(out->operands, error);
     default:
       *error = "unknown op " + std::to_string(from.op);
       return false;

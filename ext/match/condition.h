@@ -31,7 +31,7 @@ struct Condition {
   std::vector<Glob> globs;
   NetworkMap networks;
   std::vector<rl_network> network_list;  // for dumps and anchors
-  Regex regex;
+  Regex regex;  // none when it is an anchor in a set of the index: what the set says is not asked again
 };
 
 // What the request has for a condition's (source, name).

@@ -9,6 +9,8 @@
 namespace rl {
 namespace {
 
+constexpr uint32_t kFewRegexes = 8;
+
 // How few requests meet an anchor; the scale is a judgement: an exact path beats a path's prefix, beats a host, beats a
 // header's value.
 enum : int {
@@ -19,6 +21,7 @@ enum : int {
   kExactValue = 500,
   kAffix = 300,    // plus its length
   kNetwork = 100,  // plus its prefix
+  kInRegexSet = 60,
   kExactMethod = 50,
   kPresent = 40,
   kAlmostAlways = 5,
@@ -67,15 +70,19 @@ int score_networks(const Condition &c) {
   return least;
 }
 
+// A few regexes are best asked when all else holds. Of many, all are asked at once.
+bool in_set(const Condition &c, const IndexSlot &slot) { return c.op == RL_OP_REGEX && slot.regex_count > kFewRegexes; }
+
 // The worst of its operands counts: each of them is filed.
-int score(const Condition &c) {
+int score(const Condition &c, const IndexSlot &slot) {
   if (c.negate) return kNoAnchor;
   int least = kNever;
   switch (c.op) {
     case RL_OP_PRESENT:
       return score_present(c);
     case RL_OP_REGEX:
-      return c.operands.empty() ? kNever : score_present(c);
+      if (c.operands.empty()) return kNever;
+      return in_set(c, slot) ? static_cast<int>(kInRegexSet) : score_present(c);
     case RL_OP_CIDR:
       return score_networks(c);
     case RL_OP_EXACT:
@@ -122,6 +129,14 @@ bool file(IndexSlot *slot, const Condition &c, uint32_t id) {
       }
       if (!by_address) slot->present.push_back(id);
       return by_address;
+    case RL_OP_REGEX:
+      if (!in_set(c, *slot)) {
+        slot->present.push_back(id);
+        return false;
+      }
+      slot->patterns.insert(slot->patterns.end(), c.operands.begin(), c.operands.end());
+      slot->pattern_ids.resize(slot->patterns.size(), id);
+      return true;
     default:
       slot->present.push_back(id);
       return c.op == RL_OP_PRESENT;
@@ -137,7 +152,8 @@ void note_parts(IndexSlot *slot) {
   }
   if (!slot->present.empty()) parts |= kInPresent;
   if (!slot->networks.slots.empty()) parts |= kInNetworks;
-  slot->parts = static_cast<uint8_t>(parts);
+  if (!slot->regexes.empty()) parts |= kInRegexes;
+  slot->parts = static_cast<uint16_t>(parts);
 }
 
 }  // namespace
@@ -158,9 +174,10 @@ void index_add(Index *index, uint32_t id, Alternative *alternative, Condition *c
   Condition *begin = conditions + alternative->first, *end = begin + alternative->count;
   std::stable_sort(begin, end,
                    [](const Condition &a, const Condition &b) { return condition_cost(a) < condition_cost(b); });
+  const auto score_of = [&](const Condition &c) { return score(c, index->slots[c.slot]); };
   Condition *best =
-      std::max_element(begin, end, [](const Condition &a, const Condition &b) { return score(a) < score(b); });
-  const int best_score = best == end ? static_cast<int>(kNoAnchor) : score(*best);
+      std::max_element(begin, end, [&](const Condition &a, const Condition &b) { return score_of(a) < score_of(b); });
+  const int best_score = best == end ? static_cast<int>(kNoAnchor) : score_of(*best);
   if (best_score == kNever) return;
   if (best_score == kNoAnchor) {
     index->always.push_back(id);
@@ -170,8 +187,11 @@ void index_add(Index *index, uint32_t id, Alternative *alternative, Condition *c
   if (alternative->implied != 0) std::rotate(begin, best, best + 1);
 }
 
-void index_finish(Index *index) {
+bool index_finish(Index *index, std::string *error) {
   for (IndexSlot &slot : index->slots) {
+    if (!regex_sets_compile(slot.patterns, slot.pattern_ids, &slot.regexes, error)) return false;
+    slot.patterns = {};
+    slot.pattern_ids = {};
     for (int folded = 0; folded < 2; folded++) {
       strmap_finish(&slot.exact[folded]);
       trie_finish(&slot.prefixes[folded]);
@@ -180,6 +200,7 @@ void index_finish(Index *index) {
     networks_finish(&slot.networks);
     note_parts(&slot);
   }
+  return true;
 }
 
 }  // namespace rl

@@ -28,12 +28,28 @@ int add_condition(rl_matcher *matcher, const rl_condition *from, char *error, si
   return 0;
 }
 
-void build_index(rl_matcher *matcher) {
+// An anchor that its set vouches for is never asked for itself.
+bool compile_regexes(rl_matcher *matcher, std::string *error) {
+  for (const Alternative &alternative : matcher->alternatives) {
+    for (uint32_t i = alternative.implied; i < alternative.count; i++) {
+      Condition &condition = matcher->conditions[alternative.first + i];
+      if (condition.op != RL_OP_REGEX || condition.operands.empty()) continue;
+      condition.regex = regex_compile(condition.operands, error);
+      if (condition.regex == nullptr) return false;
+    }
+  }
+  return true;
+}
+
+bool build_index(rl_matcher *matcher, std::string *error) {
+  for (const Condition &condition : matcher->conditions) {
+    if (condition.op == RL_OP_REGEX) matcher->index.slots[condition.slot].regex_count++;
+  }
   for (uint32_t id = 0; id < matcher->alternatives.size(); id++) {
     index_add(&matcher->index, id, &matcher->alternatives[id], matcher->conditions.data());
   }
-  index_finish(&matcher->index);
-  matcher->finished = true;
+  matcher->finished = index_finish(&matcher->index, error) && compile_regexes(matcher, error);
+  return matcher->finished;
 }
 
 }  // namespace
@@ -75,8 +91,8 @@ int rl_matcher_condition(rl_matcher *matcher, const rl_condition *condition, cha
 int rl_matcher_finish(rl_matcher *matcher, char *error, size_t error_size) {
   if (matcher->finished) return rl::fail("the matcher is finished", error, error_size);
   try {
-    rl::build_index(matcher);
-    return 0;
+    std::string reason;
+    return rl::build_index(matcher, &reason) ? 0 : rl::fail(reason.c_str(), error, error_size);
   } catch (const std::bad_alloc &) {
     return rl::fail("out of memory", error, error_size);
   }

@@ -15,6 +15,7 @@ struct rl_match_scratch {
   std::vector<uint32_t> marks;  // by entry
   std::vector<uint32_t> held;   // the entries that hold, in no order
   std::vector<SlotValue> values;
+  std::vector<uint32_t> hits;  // of one regex set
   hs_scratch_t *regex = nullptr;
 };
 
@@ -83,12 +84,23 @@ void look_up_text(Run *run, const IndexSlot &slot, rl_view text) {
   if (slot.parts & kInPresent) visit(slot.present);
 }
 
+// All hits first: the scratch is taken while a scan runs, and what else a candidate asks may be a regex too.
+void look_up_regexes(Run *run, const IndexSlot &slot, rl_view text) {
+  uint32_t *hits = run->scratch->hits.data();
+  for (const RegexSet &set : slot.regexes) {
+    const uint32_t count = regex_set_match(set, text, run->scratch->regex, hits);
+    consider_all(run, Ids{hits, count});
+  }
+}
+
 void look_up(Run *run, uint32_t number) {
   const IndexSlot &slot = run->matcher->index.slots[number];
   if (slot.parts & kInNetworks) look_up_networks(run, slot);
   if ((slot.parts & ~kInNetworks) == 0) return;
   const Value &value = value_of(run, number);
-  if (value.present) look_up_text(run, slot, value.text);
+  if (!value.present) return;
+  look_up_text(run, slot, value.text);
+  if (slot.parts & kInRegexes) look_up_regexes(run, slot, value.text);
 }
 
 void begin(rl_match_scratch *scratch) {
@@ -125,9 +137,19 @@ int rl_match_scratch_prepare(rl_match_scratch *scratch, const rl_matcher *matche
       scratch->marks.resize(matcher->entries.size());
       scratch->held.resize(matcher->entries.size());
     }
+    for (const rl::IndexSlot &slot : matcher->index.slots) {
+      for (const rl::RegexSet &set : slot.regexes) {
+        if (scratch->hits.size() < set.ids.size()) scratch->hits.resize(set.ids.size());
+      }
+    }
     if (scratch->values.size() < matcher->index.slots.size()) scratch->values.resize(matcher->index.slots.size());
   } catch (const std::bad_alloc &) {
     return -1;
+  }
+  for (const rl::IndexSlot &slot : matcher->index.slots) {
+    for (const rl::RegexSet &set : slot.regexes) {
+      if (hs_alloc_scratch(set.database.get(), &scratch->regex) != HS_SUCCESS) return -1;
+    }
   }
   for (const rl::Condition &condition : matcher->conditions) {
     if (condition.regex != nullptr && hs_alloc_scratch(condition.regex.get(), &scratch->regex) != HS_SUCCESS) return -1;

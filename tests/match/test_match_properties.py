@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from match_strategies import NAMED, clients, matches, path_globs, requests, texts
+from match_strategies import NAMED, clients, matches, path_globs, regexes, requests, texts
 
 from ratelimitd._ext.match import probe
 from ratelimitd.policy.evaluate import describe, evaluate, glob, path_param
@@ -100,3 +100,31 @@ def test_a_regex_means_the_same_to_both(pattern: bytes, value: bytes) -> None:
     request = Request(headers=((b"x", value),))
     ATTRIBUTES.reset(request, Client())
     assert probe.Matcher([match], SCRATCH).run(ATTRIBUTES)[0] == evaluate(match, request)[0]
+
+
+@st.composite
+def among_many_regexes(draw: st.DrawFn) -> list[Match]:
+    """So many of one value that they are scanned as a set, some beside conditions that are asked after a hit."""
+
+    def regex(source: Source, name: bytes = b"") -> Condition:
+        operands = draw(st.lists(regexes, min_size=1, max_size=2))
+        return Condition(source, Op.REGEX, name, tuple(operands), negate=draw(st.integers(0, 9)) == 0)
+
+    others: list[tuple[Condition, ...]] = [
+        (),
+        (Condition(Source.METHOD, Op.EXACT, operands=(b"GET",)),),
+        (regex(Source.HEADER, b"x-a"),),
+        (regex(Source.PATH),),
+    ]
+    alternatives = [(regex(Source.PATH), *draw(st.sampled_from(others))) for _ in range(draw(st.integers(9, 30)))]
+    return [Match(tuple(alternatives[i : i + 2])) for i in range(0, len(alternatives), draw(st.integers(1, 2)))]
+
+
+@given(among_many_regexes(), st.lists(requests, min_size=1, max_size=6))
+@settings(max_examples=40, deadline=None)
+def test_regexes_in_a_set_hold_as_alone(found: list[Match], asked: list[Request]) -> None:
+    matcher = probe.Matcher(found, SCRATCH)
+    for request in asked:
+        ATTRIBUTES.reset(request, Client())
+        expected = [i for i, match in enumerate(found) if evaluate(match, request, Client())[0]]
+        assert matcher.run(ATTRIBUTES) == (len(expected), expected)
