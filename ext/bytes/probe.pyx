@@ -7,6 +7,14 @@ from libc.string cimport memcpy
 from ratelimitd._ext.bytes.address cimport (
     rl_address, rl_address_format, rl_address_is_ipv4, rl_address_mask, rl_address_parse, rl_network, rl_network_contains,
 )
+from ratelimitd._ext.bytes.form_data cimport (
+    RL_FORM_DATA_BOUNDARY_QUOTED, RL_FORM_DATA_BOUNDARY_WHITESPACE, RL_FORM_DATA_CRLF_LINE, RL_FORM_DATA_DATA_AFTER,
+    RL_FORM_DATA_DATA_BEFORE, RL_FORM_DATA_END, RL_FORM_DATA_FIELD, RL_FORM_DATA_FILE, RL_FORM_DATA_FILENAME,
+    RL_FORM_DATA_HEADER, RL_FORM_DATA_HEADER_FOLDING, RL_FORM_DATA_INVALID_HEADER_FOLDING, RL_FORM_DATA_INVALID_PART,
+    RL_FORM_DATA_INVALID_QUOTING, RL_FORM_DATA_LF_LINE, RL_FORM_DATA_NAME, RL_FORM_DATA_SEMICOLON_MISSING,
+    RL_FORM_DATA_STRICT_ERROR, rl_form_data, rl_form_data_item, rl_form_data_next, rl_form_data_room,
+    rl_form_data_start,
+)
 from ratelimitd._ext.bytes.json cimport RL_JSON_LEAF, rl_json, rl_json_next, rl_json_start
 from ratelimitd._ext.bytes.json_args cimport (
     RL_JSON_ARGS_LEAF, rl_json_args, rl_json_args_next, rl_json_args_room, rl_json_args_start, rl_json_level,
@@ -287,3 +295,48 @@ def json_args(bytes text, uint32_t depth_limit=512, name_limit=1 << 30) -> tuple
     free(buffer)
     free(<void *>view.data)
     return arguments, status
+
+
+cdef dict[str, int] FORM_DATA_FLAGS = {
+    "BOUNDARY_QUOTED": RL_FORM_DATA_BOUNDARY_QUOTED,
+    "BOUNDARY_WHITESPACE": RL_FORM_DATA_BOUNDARY_WHITESPACE,
+    "DATA_BEFORE": RL_FORM_DATA_DATA_BEFORE,
+    "DATA_AFTER": RL_FORM_DATA_DATA_AFTER,
+    "HEADER_FOLDING": RL_FORM_DATA_HEADER_FOLDING,
+    "LF_LINE": RL_FORM_DATA_LF_LINE,
+    "SEMICOLON_MISSING": RL_FORM_DATA_SEMICOLON_MISSING,
+    "INVALID_QUOTING": RL_FORM_DATA_INVALID_QUOTING,
+    "INVALID_PART": RL_FORM_DATA_INVALID_PART,
+    "INVALID_HEADER_FOLDING": RL_FORM_DATA_INVALID_HEADER_FOLDING,
+    "STRICT_ERROR": RL_FORM_DATA_STRICT_ERROR,
+}
+cdef dict[int, str] FORM_DATA_KINDS = {
+    RL_FORM_DATA_NAME: "name", RL_FORM_DATA_FILENAME: "filename", RL_FORM_DATA_HEADER: "header",
+    RL_FORM_DATA_FIELD: "field", RL_FORM_DATA_FILE: "file",
+}
+
+
+def form_data(bytes content_type, bytes body) -> tuple[list[dict[str, object]], dict[str, int], bytes | None, bool]:
+    """The items, the flags by their names behind MULTIPART_, the error, and whether the closing boundary came."""
+    cdef rl_view type_view = owned(content_type)
+    cdef rl_view view = owned(body)
+    cdef char *buffer = <char *>malloc(rl_form_data_room(view.size))
+    cdef rl_form_data reader
+    cdef rl_form_data_item item
+    items = []
+    readable = rl_form_data_start(&reader, type_view, view, buffer)
+    free(<void *>type_view.data)
+    while True:
+        kind = rl_form_data_next(&reader, &item)
+        if kind == RL_FORM_DATA_END:
+            break
+        items.append({"kind": FORM_DATA_KINDS[kind], "name": taken(item.name), "value": taken(item.value),
+                      "filename": taken(item.filename), "content": taken(item.content)})
+    if items and not readable:
+        raise AssertionError("items of an unreadable body")
+    flags = {name: int(reader.flags & bits != 0) for name, bits in FORM_DATA_FLAGS.items()}
+    flags["CRLF_LF_LINES"] = int(flags["LF_LINE"] and reader.flags & RL_FORM_DATA_CRLF_LINE != 0)
+    flags["UNMATCHED_BOUNDARY"] = reader.unmatched_boundary
+    free(buffer)
+    free(<void *>view.data)
+    return items, flags, reader.error if reader.error != NULL else None, bool(reader.complete)
