@@ -24,12 +24,13 @@ DEBUG = os.environ.get("RATELIMITD_DEBUG", "") == "1"
 FLAVOUR = (SANITIZE.replace(",", "-") or "plain") + ("-debug" if DEBUG else "")
 BUILD = ROOT / "build" / FLAVOUR
 ROOMS = ("bytes", "match", "wire", "net", "limit", "scan")  # rooms of ext/ that may hold .cc files
-LIBRARIES = ["-lnghttp2", "-lhs", "-lz", "-lcrypto", "-lpcre2-8"]
+LIBRARIES = ["-lnghttp2", "-lhs", "-lz", "-lcrypto", "-lpcre2-8", "-lbrotlidec", "-lxml2"]
 
 # x86-64-v2 (2009) has the SSE4.2 that Vectorscan needs anyway. RATELIMITD_MARCH=native is for a build that stays on
 # its machine.
 MARCH = os.environ.get("RATELIMITD_MARCH", "x86-64-v2" if os.uname().machine == "x86_64" else "")
-FLAGS = ["-g", "-fno-omit-frame-pointer", "-fvisibility=hidden", "-fPIC", f"-I{EXT}", "-I/usr/include/hs"]
+FLAGS = ["-g", "-fno-omit-frame-pointer", "-fvisibility=hidden", "-fPIC", f"-I{EXT}"]
+FLAGS += ["-I/usr/include/hs", "-I/usr/include/libxml2"]
 FLAGS += ["-O0"] if DEBUG else ["-O2"]
 FLAGS += [f"-march={MARCH}"] if MARCH else []
 FLAGS += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined"] if SANITIZE else []

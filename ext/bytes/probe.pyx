@@ -15,6 +15,9 @@ from ratelimitd._ext.bytes.form_data cimport (
     RL_FORM_DATA_STRICT_ERROR, rl_form_data, rl_form_data_item, rl_form_data_next, rl_form_data_room,
     rl_form_data_start,
 )
+from ratelimitd._ext.bytes.inflate cimport (
+    rl_inflate, rl_inflate_limits, rl_inflate_room, rl_inflater, rl_inflater_free, rl_inflater_new,
+)
 from ratelimitd._ext.bytes.json cimport RL_JSON_LEAF, rl_json, rl_json_next, rl_json_start
 from ratelimitd._ext.bytes.json_args cimport (
     RL_JSON_ARGS_LEAF, rl_json_args, rl_json_args_next, rl_json_args_room, rl_json_args_start, rl_json_level,
@@ -31,6 +34,7 @@ from ratelimitd._ext.bytes.transform cimport (
     RL_TRANSFORMATIONS, rl_byte_classes, rl_transform, rl_transform_classes, rl_transform_room,
 )
 from ratelimitd._ext.bytes.uri cimport rl_uri, rl_uri_read
+from ratelimitd._ext.bytes.xml cimport rl_xml, rl_xml_read
 
 
 cdef rl_view owned(bytes text) except *:
@@ -340,3 +344,59 @@ def form_data(bytes content_type, bytes body) -> tuple[list[dict[str, object]], 
     free(buffer)
     free(<void *>view.data)
     return items, flags, reader.error if reader.error != NULL else None, bool(reader.complete)
+
+
+cdef class Inflater:
+    """A thread's decoders."""
+    cdef rl_inflater *inflater
+
+    def __cinit__(self) -> None:
+        self.inflater = rl_inflater_new()
+        if self.inflater == NULL:
+            raise MemoryError
+
+    def __dealloc__(self) -> None:
+        rl_inflater_free(self.inflater)
+
+    def read(self, bytes content_encoding, bytes body, uint32_t size=1 << 20, uint32_t ratio=100) -> tuple[int, bytes]:
+        cdef rl_view encoding = owned(content_encoding)
+        cdef rl_view view = owned(body)
+        cdef char *buffer = <char *>malloc(rl_inflate_room(size))
+        cdef rl_inflate_limits limits
+        cdef rl_view out
+        limits.size = size
+        limits.ratio = ratio
+        status = rl_inflate(self.inflater, encoding, view, &limits, buffer, &out)
+        try:
+            return status, taken(out)
+        finally:
+            free(buffer)
+            free(<void *>view.data)
+            free(<void *>encoding.data)
+
+
+def xml(bytes body, uint32_t room=1 << 16, uint32_t count=1000) -> dict[str, object]:
+    """The status, the text of the root element (None without one), attribute values and arguments."""
+    cdef rl_view view = owned(body)
+    cdef rl_xml reader
+    reader.text = <char *>malloc(room)
+    reader.values = <char *>malloc(room)
+    reader.text_room = reader.values_room = room
+    reader.attributes = <rl_view *>malloc(count * sizeof(rl_view))
+    reader.arguments = <rl_pair *>malloc(count * sizeof(rl_pair))
+    reader.attributes_room = reader.arguments_room = count
+    status = rl_xml_read(&reader, view)
+    try:
+        return {
+            "status": status,
+            "text": reader.text[:reader.text_size] if reader.has_root else None,
+            "attributes": [taken(reader.attributes[i]) for i in range(reader.attributes_count)],
+            "arguments": [(taken(reader.arguments[i].name), taken(reader.arguments[i].value))
+                          for i in range(reader.arguments_count)],
+        }
+    finally:
+        free(reader.text)
+        free(reader.values)
+        free(reader.attributes)
+        free(reader.arguments)
+        free(<void *>view.data)
