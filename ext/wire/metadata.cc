@@ -146,7 +146,7 @@ bool search_list(Search *search, rl_view list, rl_view name, int level) {
   const rl_view part = view_of(text.substr(0, text.find('.')));
   uint32_t place, at = 0;
   rl_view rest;
-  if (!parse_decimal(part, &place) || !strip(name, part, &rest)) return true;
+  if ((part.size > 1 && part.data[0] == '0') || !parse_decimal(part, &place) || !strip(name, part, &rest)) return true;
   return each(list, [&](rl_view item) {
     if (!search->step()) return false;
     if (at++ != place) return true;

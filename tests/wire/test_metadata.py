@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ratelimitd._ext.wire import probe
@@ -67,7 +67,10 @@ def find(metadata: bytes, name: str) -> str | None:
         ("payload.orgs.1.teams.0.1", "y"),
         ("payload.empty", ""),
         *[(f"payload{rest}", None) for rest in ("", ".", ".nothing", ".no", ".sub.x", ".su", ".subx", ".roles.6")],
-        *[(f"payload.roles.{place}", None) for place in ("3", "4", "x", "-1", "+1", " 0", "4294967296", "0.0", "")],
+        *[
+            (f"payload.roles.{place}", None)
+            for place in ("3", "4", "x", "-1", "+1", " 0", "4294967296", "0.0", "00", "")
+        ],
     ],
 )
 def test_a_value_by_its_name(serialized, name, text):
@@ -165,6 +168,7 @@ def _scalar(value: Any) -> str | None:
 
 
 @settings(max_examples=300, deadline=None)
+@example(fields={".00": None, "": [False]})
 @given(fields=st.dictionaries(keys, values, max_size=5))
 def test_any_metadata(serialized, fields):
     """Every name leads to one of the values that it may mean (keys may hold dots), and every such name is found."""
