@@ -23,6 +23,7 @@ cdef class Request:
         self.data.path = self.view(request.get("path", b""))
         self.data.host = self.view(request.get("host", b""))
         self.data.scheme = self.view(request.get("scheme", b""))
+        self.data.protocol = self.view(request.get("protocol", b""))
         headers = request.get("headers") or []
         self.data.headers = self.headers
         self.data.header_count = self.pairs(self.headers, headers, RL_MAX_HEADERS, "headers", True)

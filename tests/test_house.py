@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "top": (),
     "notify": (),
     "policy": ("errors",),
-    "waf": ("errors",),
+    "waf": ("errors", "policy.plan"),
     "client": ("v1",),
     "admin": ("_engine",),
     "log": ("_engine", "top"),

@@ -12,7 +12,7 @@ cdef struct shared_database:
     shared_database *next
 
 
-# expressions: a list of (pattern bytes, flags); the id of an expression is its index. cache_dir: None or a path. Raises PatternError
+# expressions: a list of (pattern bytes, flags, id); several may have the same id. cache_dir: None or a path. Raises PatternError
 # (a bad expression), EngineError (anything else). Compiles without the GIL. Every acquire needs a release, from any thread.
 cdef shared_database *database_acquire(list expressions, object cache_dir) except NULL
 cdef void database_release(shared_database *shared) noexcept nogil

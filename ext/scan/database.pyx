@@ -26,7 +26,7 @@ cdef extern from *:
 # All that are in use; guarded by the lock, under which no Python runs.
 cdef shared_database *registry = NULL
 
-MAGIC = b"ratelimitd-hsdb-1\n"
+MAGIC = b"ratelimitd-hsdb-2\n"
 
 
 class PatternError(Exception):
@@ -40,8 +40,8 @@ class PatternError(Exception):
 cdef bytes cache_key(list expressions, const hs_platform_info_t *platform):
     """What a compiled database depends on: the patterns, the library and the CPU."""
     parts = [MAGIC, hs_version(), b"%d %d" % (platform.tune, platform.cpu_features)]
-    for pattern, flags in expressions:
-        parts.append(b"%d %d " % (flags, len(pattern)) + pattern)
+    for pattern, flags, id in expressions:
+        parts.append(b"%d %d %d " % (id, flags, len(pattern)) + pattern)
     return hashlib.sha256(b"\0".join(parts)).digest()
 
 
@@ -102,12 +102,12 @@ cdef hs_database_t *compiled(list expressions, const hs_platform_info_t *platfor
     try:
         if not (patterns and flags and ids):
             raise MemoryError
-        for i, (pattern, pattern_flags) in enumerate(expressions):
+        for i, (pattern, pattern_flags, id) in enumerate(expressions):
             if b"\0" in pattern:
                 raise PatternError(i, "a pattern cannot hold a null byte; write \\x00")
             patterns[i] = pattern
             flags[i] = pattern_flags
-            ids[i] = i
+            ids[i] = id
         with nogil:
             status = hs_compile_multi(patterns, flags, ids, count, HS_MODE_BLOCK, platform, &database, &error)
         if status != HS_SUCCESS:

@@ -89,7 +89,7 @@ cdef lay_lane(scan_program *program, scan_lane *out, list expressions, dict uses
     out.uses = use
     out.expressions = <uint32_t>len(expressions)
     try:
-        out.shared = database_acquire(expressions, cache_dir)
+        out.shared = database_acquire([(*expression, i) for i, expression in enumerate(expressions)], cache_dir)
         out.database = out.shared.database
     except PatternError as error:
         if error.index < 0:

@@ -1,0 +1,286 @@
+# cython: boundscheck=True, wraparound=True
+"""How a program is laid out, in plain Python: what is scanned for, in which strings, and who hears of it. `build` makes the structs.
+
+*Batched* links are found by scanning all fields once; the others are evaluated in their turn. A *chain* is a distinct sequence of
+transformations of batched links, a *slot* the set of batched links that look at a field, a *group* the expressions that the strings
+of some slots are scanned for.
+"""
+from dataclasses import dataclass, field
+
+from ratelimitd.waf.program import Operator, Variable
+
+MAX_CHAINS = 64
+
+DOTALL, CASELESS, MULTILINE, SINGLEMATCH, ALLOWEMPTY = 2, 1, 4, 8, 16   # hs_compile.h
+
+BOTH = {Variable.ARGS: (Variable.ARGS_GET, Variable.ARGS_POST), Variable.ARGS_NAMES: (Variable.ARGS_GET, Variable.ARGS_POST)}
+NAMES = {
+    Variable.ARGS_GET_NAMES: Variable.ARGS_GET,
+    Variable.ARGS_POST_NAMES: Variable.ARGS_POST,
+    Variable.REQUEST_HEADERS_NAMES: Variable.REQUEST_HEADERS,
+    Variable.REQUEST_COOKIES_NAMES: Variable.REQUEST_COOKIES,
+    Variable.RESPONSE_HEADERS_NAMES: Variable.RESPONSE_HEADERS,
+}
+
+
+def sources_of(variable) -> tuple:
+    """(sources, whether their names are meant); no sources: the variable is computed."""
+    if variable < Variable.SOURCES:
+        return (variable,), False
+    if variable in BOTH:
+        return BOTH[variable], variable == Variable.ARGS_NAMES
+    return ((NAMES[variable],), True) if variable in NAMES else ((), False)
+
+
+@dataclass
+class Node:
+    """A transformation in the trie of chains. `end` is the index behind its subtree, `chain` the one that ends here or -1."""
+
+    kind: int
+    depth: int
+    chain: int
+    end: int = 0
+    chains: int = 0
+
+
+@dataclass
+class Slot:
+    links: frozenset = frozenset()
+    group: int = -1
+
+
+@dataclass
+class Expression:
+    """What makes a set of links match: any of the patterns (bytes, Hyperscan flags); `confirm`: then this regex must find it too."""
+
+    patterns: tuple
+    confirm: bytes = b""
+
+
+@dataclass
+class Group:
+    expressions: list                             # keys of Blueprint.expressions
+    links: frozenset = frozenset()
+
+
+@dataclass
+class Blueprint:
+    links: list
+    batched: list = field(default_factory=list)        # indices of links
+    chains: list = field(default_factory=list)
+    chains_of: dict = field(default_factory=dict)      # batched link -> indices of chains
+    nodes: list = field(default_factory=list)
+    expressions: dict = field(default_factory=dict)    # key -> Expression
+    key_of: dict = field(default_factory=dict)         # batched link -> key; SQLi and XSS links have none
+    names: list = field(default_factory=list)          # spelt out in selectors: number is index + 1
+    slots: dict = field(default_factory=dict)          # (source, is_name) -> {name number or 0: Slot}
+    groups: list = field(default_factory=list)
+    store: list = field(default_factory=list)          # names of TX and its kin: slot is the index
+
+
+def draw(program, refused) -> Blueprint:
+    """refused(expression): the database cannot take it; its links are evaluated in their turn."""
+    blueprint = Blueprint(list(program.links))
+    find_batched(blueprint, refused)
+    blueprint.chains = sorted({chain for index in blueprint.batched for chain in chains_of(blueprint.links[index])})
+    number = {chain: i for i, chain in enumerate(blueprint.chains)}
+    blueprint.chains_of = {index: [number[chain] for chain in chains_of(blueprint.links[index])] for index in blueprint.batched}
+    blueprint.nodes = trie(blueprint.chains)
+    blueprint.names = sorted({s.name for link in program.links for s in link.selectors if s.name and sources_of(s.variable)[0]}
+                             | {r.name for r in references(program) if r.name and sources_of(r.variable)[0]})
+    find_slots(blueprint)
+    find_groups(blueprint)
+    blueprint.store = store_names(program)
+    return blueprint
+
+
+# ---- what is scanned for
+
+def constant(text) -> bool:
+    return all(isinstance(part, bytes) for part in text)
+
+
+def escaped(text) -> bytes:
+    return b"".join(b"\\x%02x" % c for c in text)
+
+
+def expression_of(link, negated=False):
+    """The expression of a link, or None: the operator is not one that scanning finds. negated: whether the link negates or not."""
+    flags = DOTALL | MULTILINE | SINGLEMATCH | ALLOWEMPTY
+    if link.negated and not negated or not constant(link.argument):
+        return None
+    argument = b"".join(link.argument)
+    if link.operator == Operator.RX:
+        return Expression(((argument, flags | (CASELESS if link.ignore_case else 0)),))
+    if link.operator == Operator.PHRASES:
+        return Expression(tuple((escaped(phrase), flags | CASELESS) for phrase in link.phrases if phrase)) if any(link.phrases) else None
+    if not argument:
+        return None
+    if link.operator == Operator.CONTAINS:
+        return Expression(((escaped(argument), flags),))
+    if link.operator == Operator.BEGINS_WITH:
+        return Expression(((rb"\A" + escaped(argument), flags),))
+    if link.operator == Operator.ENDS_WITH:
+        return Expression(((escaped(argument) + rb"\z", flags),))
+    if link.operator == Operator.STREQ:
+        return Expression(((rb"\A" + escaped(argument) + rb"\z", flags),))
+    if link.operator == Operator.VALIDATE_BYTE_RANGE:
+        return outside(argument, flags)
+    return None
+
+
+def outside(ranges, flags):
+    allowed = set()
+    for part in ranges.split(b","):
+        low, _, high = part.strip().partition(b"-")
+        allowed.update(range(int(low), int(high or low) + 1))
+    others = [c for c in range(256) if c not in allowed]
+    return Expression(((b"[" + escaped(bytes(others)) + b"]", flags),)) if others else None
+
+
+def find_batched(blueprint, refused) -> None:
+    chains = set()
+    first = True
+    for index, link in enumerate(blueprint.links):
+        was_first, first = first, not link.chained
+        # A link behind the first is needed only when that has matched: cheaper in its turn.
+        if not was_first or not link.selectors or link.negated:
+            continue
+        if any(s.count or not sources_of(s.variable)[0] for s in link.selectors if not s.exclude):
+            continue
+        if link.operator in (Operator.DETECT_SQLI, Operator.DETECT_XSS):
+            key = None
+        else:
+            expression = expression_of(link)
+            if expression is None or refused(expression):
+                continue
+            key = (expression.patterns, expression.confirm)
+            blueprint.expressions[key] = expression
+        wanted = chains | set(chains_of(link))
+        if len(wanted) > MAX_CHAINS:
+            continue
+        chains = wanted
+        blueprint.batched.append(index)
+        if key is not None:
+            blueprint.key_of[index] = key
+
+
+# ---- transformations
+
+def chains_of(link) -> list:
+    steps = tuple(map(int, link.transformations))
+    return [steps[:n] for n in range(len(steps) + 1)] if link.multi_match else [steps]
+
+
+def trie(chains) -> list:
+    """The chains in pre-order; they come sorted, so a chain follows its prefix. Node 0 is the untransformed value."""
+    nodes = [Node(-1, 0, -1)]
+    path = [0]
+    for index, chain in enumerate(chains):
+        shared = 0
+        while shared < min(len(path) - 1, len(chain)) and nodes[path[shared + 1]].kind == chain[shared]:
+            shared += 1
+        del path[shared + 1:]
+        for kind in chain[shared:]:
+            nodes.append(Node(int(kind), len(path), -1))
+            path.append(len(nodes) - 1)
+        nodes[path[-1]].chain = index
+        for node in path:
+            nodes[node].chains |= 1 << index
+    for at, node in enumerate(nodes):
+        below = (i for i in range(at + 1, len(nodes)) if nodes[i].depth <= node.depth)
+        node.end = next(below, len(nodes))
+    return nodes
+
+
+# ---- who looks at what
+
+def looks_at(link, source, is_name, name) -> bool:
+    """Does the link look at the source's field `name`? b"": a field that no rule spells out."""
+    for selector in link.selectors:
+        sources, names = sources_of(selector.variable)
+        if not selector.exclude and source in sources and names == is_name and (not selector.name or selector.name == name):
+            return not (name and excluded(link, selector.variable, name))
+    return False
+
+
+def excluded(link, variable, name) -> bool:
+    return any(s.exclude and s.variable == variable and not s.regex and s.name in (b"", name) for s in link.selectors)
+
+
+def find_slots(blueprint) -> None:
+    number = {name: i + 1 for i, name in enumerate(blueprint.names)}
+    wanted = {}
+    for index in blueprint.batched:
+        for selector in blueprint.links[index].selectors:
+            sources, is_name = sources_of(selector.variable)
+            for source in sources:
+                links, names = wanted.setdefault((source, is_name), (set(), set()))
+                links.add(index)
+                names.add(selector.name)
+    for (source, is_name), (links, names) in wanted.items():
+        blueprint.slots[source, is_name] = {
+            number.get(name, 0): Slot(frozenset(i for i in links if looks_at(blueprint.links[i], source, is_name, name)))
+            for name in sorted(names | {b""})
+        }
+
+
+def keys_of(blueprint, links) -> frozenset:
+    return frozenset(blueprint.key_of[i] for i in links if i in blueprint.key_of)
+
+
+def find_groups(blueprint) -> None:
+    """A group for each set of expressions; a set that fills at least half of a larger one uses that."""
+    order = {key: i for i, key in enumerate(blueprint.expressions)}
+    slots = [slot for by_name in blueprint.slots.values() for slot in by_name.values() if slot.links]
+    wanted = sorted({keys_of(blueprint, slot.links) for slot in slots}, key=lambda keys: (-len(keys), sorted(map(order.get, keys))))
+    kept = []
+    group_of = {}
+    for keys in wanted:
+        hosts = [i for i, host in enumerate(kept) if keys <= host and len(host) <= 2 * len(keys)]
+        if not hosts:
+            kept.append(keys)
+        group_of[keys] = hosts[-1] if hosts else len(kept) - 1
+    for slot in slots:
+        slot.group = group_of[keys_of(blueprint, slot.links)]
+    for number, keys in enumerate(kept):
+        links = frozenset().union(*(slot.links for slot in slots if slot.group == number))
+        blueprint.groups.append(Group(sorted(keys, key=order.get), links))
+
+
+# ---- names
+
+def texts(program):
+    for link in program.links:
+        yield from (link.argument, link.message, link.log_data)
+        for change in link.sets:
+            yield from (change.name, change.value)
+
+
+def references(program):
+    return [part for text in texts(program) for part in text if not isinstance(part, bytes)]
+
+
+def is_store(variable) -> bool:
+    return Variable.TX <= variable <= Variable.GEO
+
+
+def store_name(variable, name) -> bytes:
+    return Variable(variable).name.lower().encode() + b"." + name
+
+
+def set_name(change):
+    """The full name of a constant target, or None."""
+    return store_name(change.collection, b"".join(change.name)) if constant(change.name) else None
+
+
+def store_names(program) -> list:
+    names = {b"tx." + name for name, _ in program.initial} | {b"tx." + name for name in program.scores}
+    if program.score:
+        names.add(b"tx." + program.score)
+    for link in program.links:
+        names.update(store_name(s.variable, s.name) for s in link.selectors if is_store(s.variable) and s.name)
+        names.update(name for name in map(set_name, link.sets) if name)
+    names.update(store_name(r.variable, r.name) for r in references(program) if is_store(r.variable) and r.name)
+    captures = [b"tx.%d" % i for i in range(10)]
+    return captures + sorted(names - set(captures))

@@ -1,0 +1,495 @@
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from ratelimitd._ext.bytes.operators cimport rl_byte_set, rl_byte_set_parse, rl_ip_range, rl_ip_range_next
+from ratelimitd._ext.bytes.transform cimport rl_transform_classes
+from ratelimitd._ext.core cimport rl_view
+from ratelimitd._ext.scan.arena cimport arena_free, arena_reset, arena_zeroed
+from ratelimitd._ext.scan.database cimport database_acquire, database_release
+from ratelimitd._ext.scan.hs cimport HS_SUCCESS, hs_alloc_scratch, hs_free_scratch, hs_scan, hs_scratch_t
+from ratelimitd._ext.waf.constants cimport WAF_OP_RX, WAF_SOURCES
+from ratelimitd._ext.waf.layout cimport (
+    WAF_LITERAL, waf_ctl, waf_group, waf_lane, waf_link, waf_name, waf_networks, waf_node, waf_part, waf_program, waf_selector, waf_set, waf_slot, waf_source,
+    waf_text, waf_use, waf_value,
+)
+from ratelimitd._ext.bytes.pcre cimport RL_PCRE_CASELESS, rl_pcre, rl_pcre_compile, rl_pcre_free
+from ratelimitd._ext.waf.operate cimport injection_open
+from ratelimitd._ext.waf.store cimport number_of
+
+from ratelimitd._ext.scan.database import PatternError
+from ratelimitd._ext.waf import blueprint as plan
+from ratelimitd.errors import EngineError
+from ratelimitd.waf.program import Change, Operator, Variable
+
+cdef extern from "bytes/hash.h" nogil:
+    uint64_t rl_hash(rl_view text)
+
+REGEXES = frozenset({
+    Operator.RX, Operator.RX_GLOBAL, Operator.VERIFY_CC, Operator.VERIFY_CPF, Operator.VERIFY_SSN, Operator.VERIFY_SVNR,
+})
+
+
+# ---- memory
+
+cdef void *room(waf_program *program, size_t n) except NULL:
+    cdef void *memory = arena_zeroed(&program.memory, n if n else 1)
+    if memory == NULL:
+        raise MemoryError
+    return memory
+
+
+cdef rl_view kept(waf_program *program, bytes text) except *:
+    cdef rl_view view
+    cdef char *data = <char *>room(program, len(text) + 1)
+    memcpy(data, <const char *>text, len(text))
+    view.data = data
+    view.size = <uint32_t>len(text)
+    return view
+
+
+cdef const uint64_t *bit_set(waf_program *program, indices, uint32_t size) except NULL:
+    cdef uint64_t *words = <uint64_t *>room(program, (size + 63) // 64 * 8 + 8)
+    cdef uint32_t index
+    for index in indices:
+        words[index >> 6] |= <uint64_t>1 << (index & 63)
+    return words
+
+
+cdef const waf_name *name_table(waf_program *program, list names, uint32_t *mask) except NULL:
+    """An open-addressing table: the id of a name is its index + 1."""
+    cdef uint32_t size = 2
+    cdef uint32_t at
+    while size < 2 * len(names):
+        size *= 2
+    cdef waf_name *table = <waf_name *>room(program, size * sizeof(waf_name))
+    for i, name in enumerate(names):
+        view = kept(program, name)
+        at = <uint32_t>rl_hash(view) & (size - 1)
+        while table[at].id:
+            at = (at + 1) & (size - 1)
+        table[at].name = view
+        table[at].id = i + 1
+    mask[0] = size - 1
+    return table
+
+
+# ---- one link
+
+cdef class Builder:
+    """What is needed while a program is being laid out."""
+
+    cdef waf_program *program
+    cdef object blueprint
+    cdef object cache_dir
+    cdef dict slot_of          # store name -> slot
+    cdef dict id_of            # spelt out name -> number
+    cdef dict regexes          # (pattern, ignore_case) -> index
+    cdef list patterns         # the same, in order
+
+    cdef const rl_pcre *regex(self, bytes pattern, bint ignore_case, str origin) except NULL:
+        cdef char message[256]
+        cdef uint32_t offset = 0
+        cdef rl_pcre *made
+        cdef uint32_t index
+        key = (pattern, ignore_case)
+        if key in self.regexes:
+            index = self.regexes[key]
+            return self.program.regexes[index]
+        made = rl_pcre_compile(
+            rl_view(<const char *>pattern, <uint32_t>len(pattern)), RL_PCRE_CASELESS if ignore_case else 0, message, sizeof(message), &offset)
+        if made == NULL:
+            text = plan_text(pattern)
+            raise EngineError(f"{origin}: {message.decode('utf-8', 'replace')} at byte {offset} of {text}")
+        index = self.program.regex_count
+        self.program.regexes[index] = made
+        self.program.regex_count += 1
+        self.regexes[key] = index
+        return made
+
+    cdef void text(self, waf_text *out, tuple text) except *:
+        cdef waf_part *parts = <waf_part *>room(self.program, len(text) * sizeof(waf_part))
+        for i, part in enumerate(text):
+            if isinstance(part, bytes):
+                parts[<uint32_t>i].variable = WAF_LITERAL
+                parts[<uint32_t>i].name = kept(self.program, part)
+                continue
+            self.reference(&parts[<uint32_t>i], part)
+        out.parts = parts
+        out.count = <uint32_t>len(text)
+        if out.count > 16:
+            raise EngineError("a text with more than 16 parts")
+
+    cdef void reference(self, waf_part *out, reference) except *:
+        name = reference.name
+        out.slot = -1
+        if plan.is_store(reference.variable) and name:
+            name = plan.store_name(reference.variable, name)
+            out.slot = self.slot_of[name]
+        out.variable = int(reference.variable)
+        out.name_id = self.id_of.get(name, 0)
+        out.name = kept(self.program, name)
+
+    cdef void selector(self, waf_selector *out, selector, str origin) except *:
+        name = selector.name
+        out.slot = -1
+        if plan.is_store(selector.variable) and name and not selector.exclude:
+            name = plan.store_name(selector.variable, name)
+            out.slot = self.slot_of[name]
+        out.variable = int(selector.variable)
+        out.count = selector.count
+        out.name_id = self.id_of.get(name, 0) if plan.sources_of(selector.variable)[0] else 0
+        out.name = kept(self.program, name)
+        if selector.regex:
+            out.regex = self.regex(selector.regex, True, origin)
+
+    cdef void selectors(self, waf_link *out, link) except *:
+        cdef waf_selector *made = <waf_selector *>room(self.program, len(link.selectors) * sizeof(waf_selector))
+        cdef uint32_t at = 0
+        for exclude in (False, True):
+            for selector in link.selectors:
+                if selector.exclude == exclude:
+                    self.selector(&made[at], selector, link.origin)
+                    at += 1
+            if not exclude:
+                out.selector_count = at
+        out.selectors = made
+        out.excludes = made + out.selector_count
+        out.exclude_count = at - out.selector_count
+
+    cdef void sets(self, waf_link *out, link, set scores) except *:
+        cdef waf_set *made = <waf_set *>room(self.program, len(link.sets) * sizeof(waf_set))
+        for i, change in enumerate(link.sets):
+            name = plan.set_name(change)
+            made[<uint32_t>i].change = int(change.change)
+            made[<uint32_t>i].score = name in scores
+            made[<uint32_t>i].slot = self.slot_of[name] if name else -1
+            prefix = plan.store_name(change.collection, b"")
+            self.text(&made[<uint32_t>i].name, (prefix, *change.name))
+            self.text(&made[<uint32_t>i].value, change.value)
+        out.sets = made
+        out.set_count = <uint32_t>len(link.sets)
+
+    cdef void ctls(self, waf_link *out, link) except *:
+        cdef waf_ctl *made = <waf_ctl *>room(self.program, len(link.ctls) * sizeof(waf_ctl))
+        for i, ctl in enumerate(link.ctls):
+            made[<uint32_t>i].control = int(ctl.control)
+            made[<uint32_t>i].value = ctl.value
+            made[<uint32_t>i].rules = bit_set(self.program, self.whole_rules(ctl.rules), self.program.link_count)
+            if ctl.selector is not None:
+                self.selector(&made[<uint32_t>i].selector, ctl.selector, link.origin)
+        out.ctls = made
+        out.ctl_count = <uint32_t>len(link.ctls)
+
+    def whole_rules(self, rules):
+        """Every link of the chains that begin at these."""
+        links = self.blueprint.links
+        for index in rules:
+            yield index
+            while links[index].chained:
+                index += 1
+                yield index
+
+    cdef void operand(self, waf_link *out, link) except *:
+        cdef uint8_t *table
+        argument = b"".join(link.argument) if plan.constant(link.argument) else None
+        self.text(&out.argument, link.argument)
+        if link.operator in REGEXES:
+            out.regex = self.regex(argument, link.ignore_case, link.origin)
+        elif link.operator == Operator.PHRASES:
+            expression = plan.expression_of(link, True)
+            if not out.batched and expression is not None:
+                out.phrases = database_acquire([(pattern, flags, 0) for pattern, flags in expression.patterns], self.cache_dir)
+        elif link.operator == Operator.VALIDATE_BYTE_RANGE:
+            out.bytes = byte_set_of(self.program, argument)
+        elif link.operator == Operator.IP_MATCH:
+            out.networks = networks_of(self.program, argument, link.origin)
+        elif link.operator in (Operator.DETECT_SQLI, Operator.DETECT_XSS):
+            injection_open()
+
+    cdef void link(self, waf_link *out, link, uint32_t index, bint first, set scores) except *:
+        cdef uint8_t *steps = <uint8_t *>room(self.program, len(link.transformations))
+        out.rule = link.rule
+        out.phase = link.phase
+        out.op = int(link.operator)
+        out.negated = link.negated
+        out.multi_match = link.multi_match
+        out.capture = link.capture
+        out.chained = link.chained
+        out.first = first
+        out.disruption = int(link.disruption)
+        out.log = link.log
+        out.severity = link.severity
+        out.status = link.status
+        out.skip_to = max(link.skip_to, 0)
+        out.id = kept(self.program, b"%d" % link.rule)
+        for i, kind in enumerate(link.transformations):
+            steps[<uint32_t>i] = int(kind)
+        out.steps = steps
+        out.step_count = <uint32_t>len(link.transformations)
+        self.operand(out, link)
+        self.selectors(out, link)
+        self.sets(out, link, scores)
+        self.ctls(out, link)
+
+    # ---- what is scanned
+
+    cdef void nodes(self) except *:
+        nodes = self.blueprint.nodes
+        cdef waf_node *out = <waf_node *>room(self.program, len(nodes) * sizeof(waf_node))
+        cdef uint32_t i
+        for i in reversed(range(len(nodes))):
+            node = nodes[i]
+            out[i].kind = max(node.kind, 0)
+            out[i].depth = node.depth
+            out[i].end = node.end
+            out[i].chain = node.chain
+            out[i].chains = node.chains
+            out[i].classes = rl_transform_classes(node.kind) if i else 0
+            out[i].classes_below = out[i].classes
+            for j in range(i + 1, node.end):
+                out[i].classes_below |= out[<uint32_t>j].classes
+            self.program.most_depth = max(self.program.most_depth, out[i].depth)
+        self.program.nodes = out
+        self.program.node_count = <uint32_t>len(nodes)
+
+    cdef void group(self, waf_group *out, group, object cache_dir) except *:
+        blueprint = self.blueprint
+        keys = group.expressions
+        injections = [(Operator.DETECT_SQLI, len(keys)), (Operator.DETECT_XSS, len(keys) + 1)]
+        number = {key: i for i, key in enumerate(keys)}
+        uses = [[] for _ in range(len(keys) + 2)]
+        for index in sorted(group.links):
+            key = blueprint.key_of.get(index)
+            at = number[key] if key is not None else dict(injections)[blueprint.links[index].operator]
+            uses[at] += [(index, chain) for chain in blueprint.chains_of[index]]
+        out.expressions = <uint32_t>len(uses)
+        self.program.most_expressions = max(self.program.most_expressions, out.expressions)
+        self.uses(out, uses)
+        out.confirm = <const rl_pcre **>room(self.program, len(uses) * sizeof(void *))
+        patterns = []
+        for i, key in enumerate(keys):
+            expression = blueprint.expressions[key]
+            patterns += [(pattern, flags, i) for pattern, flags in expression.patterns]
+            if expression.confirm:
+                out.confirm[<uint32_t>i] = self.regex(expression.confirm, False, "")
+        out.lanes = <waf_lane *>room(self.program, sizeof(waf_lane))
+        if patterns:
+            try:
+                out.lanes[0].shared = database_acquire(patterns, cache_dir)
+            except PatternError as error:
+                raise EngineError(f"{error} (pattern {plan_text(patterns[error.index][0])})") from None
+            out.lanes[0].database = out.lanes[0].shared.database
+            out.lane_count = 1
+        out.empty = self.empty(out)
+
+    cdef void uses(self, waf_group *out, list uses) except *:
+        cdef uint32_t at = 0
+        cdef uint32_t i
+        cdef uint32_t *first = <uint32_t *>room(self.program, (len(uses) + 1) * sizeof(uint32_t))
+        cdef waf_use *made = <waf_use *>room(self.program, sum(map(len, uses)) * sizeof(waf_use))
+        batch = {index: i for i, index in enumerate(self.blueprint.batched)}
+        for i in range(len(uses)):
+            first[i] = at
+            for link, chain in uses[i]:
+                made[at].link = link
+                made[at].batch = batch[link]
+                made[at].chain = chain
+                at += 1
+        first[len(uses)] = at
+        out.first_use = first
+        out.uses = made
+
+    cdef const uint64_t *empty(self, waf_group *group) except NULL:
+        """What matches the empty string."""
+        cdef uint64_t *words = <uint64_t *>room(self.program, (group.expressions + 63) // 64 * 8)
+        cdef hs_scratch_t *scratch = NULL
+        cdef uint32_t i
+        for i in range(group.lane_count):
+            if hs_alloc_scratch(group.lanes[i].database, &scratch) != HS_SUCCESS:
+                raise MemoryError
+            status = hs_scan(group.lanes[i].database, "", 0, 0, scratch, mark_empty, words)
+            hs_free_scratch(scratch)
+            scratch = NULL
+            if status != HS_SUCCESS:
+                raise EngineError(f"pattern database: error {status} on the empty string")
+        return words
+
+    cdef void slot(self, waf_slot *out, slot) except *:
+        blueprint = self.blueprint
+        batch = {index: i for i, index in enumerate(blueprint.batched)}
+        out.group = slot.group
+        out.batch = bit_set(self.program, [batch[i] for i in slot.links], <uint32_t>len(blueprint.batched))
+        for index in slot.links:
+            operator = blueprint.links[index].operator
+            for chain in blueprint.chains_of[index]:
+                out.chains |= <uint64_t>1 << <int>chain
+                if operator == Operator.DETECT_SQLI:
+                    out.sqli |= <uint64_t>1 << <int>chain
+                elif operator == Operator.DETECT_XSS:
+                    out.xss |= <uint64_t>1 << <int>chain
+                for kind in blueprint.chains[chain]:
+                    out.classes |= rl_transform_classes(kind)
+
+    cdef const waf_slot *slots_by_name(self, dict by_name, uint32_t count) except NULL:
+        cdef waf_slot *made = <waf_slot *>room(self.program, count * sizeof(waf_slot))
+        cdef uint32_t i
+        self.slot(&made[0], by_name[0])
+        for i in range(1, count):
+            if i in by_name:
+                self.slot(&made[i], by_name[i])
+            else:
+                made[i] = made[0]
+        return made
+
+    cdef void source(self, waf_source *out, int source) except *:
+        both = [self.blueprint.slots.get((source, is_name), {0: plan.Slot()}) for is_name in (False, True)]
+        out.wanted = any(slot.links for by_name in both for slot in by_name.values())
+        out.named = any(len(by_name) > 1 for by_name in both)
+        count = len(self.blueprint.names) + 1 if out.named else 1
+        out.values = self.slots_by_name(both[0], count)
+        out.names = self.slots_by_name(both[1], count)
+
+    # ---- the store
+
+    cdef void store(self, initial) except *:
+        names = self.blueprint.store
+        program = self.program
+        cdef uint32_t i
+        cdef rl_view *views = <rl_view *>room(program, len(names) * sizeof(rl_view))
+        cdef waf_value *values = <waf_value *>room(program, len(names) * sizeof(waf_value))
+        program.store_index = name_table(program, names, &program.store_mask)
+        for i in range(len(names)):
+            views[i] = kept(program, names[i])
+        for name, value in initial:
+            i = self.slot_of[b"tx." + name]
+            values[i].text = kept(program, value)
+            values[i].number = number_of(values[i].text)
+            values[i].set = values[i].has_text = values[i].has_number = 1
+        program.store_names = views
+        program.store_count = <uint32_t>len(names)
+        program.initial = values
+
+
+cdef int mark_empty(unsigned int id, unsigned long long start, unsigned long long end, unsigned int flags, void *context) noexcept nogil:
+    (<uint64_t *>context)[id >> 6] |= <uint64_t>1 << (id & 63)
+    return 0
+
+
+cdef const waf_networks *networks_of(waf_program *program, bytes argument, str origin) except NULL:
+    cdef waf_networks *made = <waf_networks *>room(program, sizeof(waf_networks))
+    cdef rl_view text = rl_view(<const char *>argument, <uint32_t>len(argument))
+    cdef rl_ip_range *ranges = <rl_ip_range *>room(program, (len(argument) // 2 + 1) * sizeof(rl_ip_range))
+    cdef uint32_t cursor = 0
+    cdef int found
+    made.ranges = ranges
+    while True:
+        found = rl_ip_range_next(text, &cursor, &ranges[made.count])
+        if found < 0:
+            raise EngineError(f"{origin}: not an address or a network, before byte {cursor} of {plan_text(argument)}")
+        if found == 0:
+            return made
+        made.count += 1
+
+
+cdef const rl_byte_set *byte_set_of(waf_program *program, bytes argument) except NULL:
+    cdef rl_byte_set *made = <rl_byte_set *>room(program, sizeof(rl_byte_set))
+    rl_byte_set_parse(rl_view(<const char *>argument, <uint32_t>len(argument)), made)
+    return made
+
+
+def plan_text(pattern: bytes) -> str:
+    return pattern.decode("utf-8", "backslashreplace")
+
+
+def refused(expression) -> bool:
+    """Does the pattern library refuse it?"""
+    try:
+        database_release(database_acquire([(p, f, 0) for p, f in expression.patterns], None))
+    except PatternError:
+        return True
+    return False
+
+
+cdef waf_program *waf_build(object ir, object cache_dir) except NULL:
+    cdef waf_program *program = <waf_program *>calloc(1, sizeof(waf_program))
+    cdef waf_link *links
+    cdef uint32_t i
+    cdef uint32_t phase
+    cdef bint first = True
+    if program == NULL:
+        raise MemoryError
+    arena_reset(&program.memory, <size_t>1 << 40, 0)
+    cdef Builder builder = Builder()
+    try:
+        blueprint = plan.draw(ir, refused)
+        builder.program = program
+        builder.blueprint = blueprint
+        builder.cache_dir = cache_dir
+        builder.slot_of = {name: i for i, name in enumerate(blueprint.store)}
+        builder.id_of = {name: i + 1 for i, name in enumerate(blueprint.names)}
+        builder.regexes = {}
+        program.link_count = <uint32_t>len(ir.links)
+        program.batch_count = <uint32_t>len(blueprint.batched)
+        program.regexes = <rl_pcre **>room(program, (4 * len(ir.links) + 64) * sizeof(void *))
+        program.name_count = <uint32_t>len(blueprint.names)
+        program.names = name_table(program, blueprint.names, &program.name_mask)
+        program.engine = int(ir.engine)
+        program.body_access = ir.body_access
+        program.every_reading = ir.every_reading
+        program.json_depth = ir.json_depth
+        program.arguments_max = ir.arguments_max
+        builder.store(ir.initial)
+        program.score_slot = builder.slot_of[b"tx." + ir.score] if ir.score else -1
+        scores = {b"tx." + name for name in ir.scores}
+        links = <waf_link *>room(program, len(ir.links) * sizeof(waf_link))
+        program.links = links
+        direct = []
+        batched = {index: i for i, index in enumerate(blueprint.batched)}
+        for i, link in enumerate(ir.links):
+            if i in batched:
+                links[i].batched = 1
+                links[i].batch = batched[i]
+            builder.link(&links[i], link, i, first, scores)
+            if first and i not in batched:
+                direct.append(i)
+            first = not link.chained
+        program.direct = bit_set(program, direct, program.link_count)
+        for phase in range(6):
+            program.phases[phase] = sum(1 for link in ir.links if link.phase <= phase)
+        builder.nodes()
+        program.groups = <waf_group *>room(program, len(blueprint.groups) * sizeof(waf_group))
+        for i, group in enumerate(blueprint.groups):
+            program.group_count = i + 1
+            builder.group(&program.groups[i], group, cache_dir)
+        for i in range(WAF_SOURCES):
+            builder.source(&program.sources[i], i)
+        return program
+    except BaseException:
+        waf_free(program)
+        raise
+
+
+cdef void waf_free(waf_program *program) noexcept nogil:
+    cdef uint32_t group
+    cdef uint32_t lane
+    cdef uint32_t i
+    if program == NULL:
+        return
+    for group in range(program.group_count):
+        for lane in range(program.groups[group].lane_count):
+            database_release(program.groups[group].lanes[lane].shared)
+    for i in range(program.link_count if program.links != NULL else 0):
+        database_release(program.links[i].phrases)
+    for i in range(program.regex_count):
+        rl_pcre_free(program.regexes[i])
+    arena_free(&program.memory)
+    free(program)
+
+
+cdef uint32_t waf_databases(const waf_program *program) noexcept nogil:
+    cdef uint32_t count = 0
+    cdef uint32_t group
+    for group in range(program.group_count):
+        count += program.groups[group].lane_count
+    return count

@@ -1,0 +1,301 @@
+# The structs behind a program and a transaction.
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from ratelimitd._ext.bytes.pcre cimport rl_pcre, rl_pcre_scratch
+from ratelimitd._ext.bytes.inflate cimport rl_inflater
+from ratelimitd._ext.bytes.operators cimport rl_byte_set, rl_ip_range
+from ratelimitd._ext.core cimport rl_request, rl_view
+from ratelimitd._ext.scan.arena cimport scan_arena
+from ratelimitd._ext.scan.database cimport shared_database
+from ratelimitd._ext.scan.hs cimport hs_database_t, hs_scratch_t
+
+cdef enum:
+    WAF_LITERAL = 0xffff      # a text part that stands for itself
+    WAF_CAPTURES = 10         # TX:0 to TX:9 are the first slots of the store
+    WAF_CHAINS = 64           # distinct transformation chains that are scanned together: a bit each
+    WAF_PHASES = 5
+    WAF_SEEN = 1024           # strings of one transaction that are remembered, a power of two
+    WAF_FIELDS = 2048         # fields of one transaction
+    WAF_HITS = 8192
+    WAF_MATCHED = 512         # MATCHED_VARS
+    WAF_REMOVALS = 64         # ctl:ruleRemoveTarget* of one transaction
+    WAF_DYNAMIC = 4096        # TX names that no rule spells out, a power of two; half of them can be used
+    WAF_FIRED = 128
+
+
+# ---- the program: read-only, shared by the workers
+
+# A variable of the store.
+cdef struct waf_value:
+    rl_view text
+    int64_t number
+    uint8_t set, has_text, has_number
+
+
+# %{...}, or literal bytes.
+cdef struct waf_part:
+    uint16_t variable      # or WAF_LITERAL
+    int32_t slot           # of the store; -1: no constant name
+    uint32_t name_id
+    rl_view name           # or the literal
+
+
+cdef struct waf_text:
+    const waf_part *parts
+    uint32_t count
+
+
+cdef struct waf_selector:
+    uint16_t variable
+    uint8_t count
+    int32_t slot           # of the store, for a constant name; -1
+    uint32_t name_id       # of the program's names; 0: all names
+    rl_view name
+    const rl_pcre *regex  # or NULL
+
+
+cdef struct waf_set:
+    uint8_t change
+    uint8_t score          # what is added counts as the rule's score
+    int32_t slot           # -1: the name is made when it runs
+    waf_text name          # with its collection: "tx.x"
+    waf_text value
+
+
+cdef struct waf_ctl:
+    uint8_t control
+    int32_t value
+    const uint64_t *rules  # bit set of links, or NULL
+    waf_selector selector
+
+
+cdef struct waf_networks:
+    uint32_t count
+    const rl_ip_range *ranges
+
+
+cdef struct waf_link:
+    uint32_t rule
+    uint8_t phase, op, negated, multi_match, capture, chained, disruption, log
+    uint8_t first          # of its chain
+    uint8_t batched        # its matches are found by scanning; else it is evaluated in its turn
+    int8_t severity
+    uint16_t status
+    uint32_t batch         # index among the batched links
+    uint32_t step_count
+    const uint8_t *steps   # transformations
+    uint32_t selector_count, exclude_count, set_count, ctl_count
+    const waf_selector *selectors
+    const waf_selector *excludes
+    const waf_set *sets
+    const waf_ctl *ctls
+    waf_text argument
+    int64_t number         # of a constant argument
+    const rl_pcre *regex  # RX
+    const waf_networks *networks   # IP_MATCH
+    const rl_byte_set *bytes       # VALIDATE_BYTE_RANGE
+    shared_database *phrases       # PHRASES, when not batched
+    uint32_t skip_to       # 0: no skip
+    rl_view id             # the rule's id as text
+
+
+# A transformation in the trie of the chains that are scanned, in pre-order. Node 0 is the value as it came.
+cdef struct waf_node:
+    uint32_t kind
+    uint32_t depth
+    uint32_t end           # index behind the subtree
+    uint32_t classes       # byte classes without which this step changes nothing
+    uint32_t classes_below # ... without which nothing in the subtree does
+    int32_t chain          # the chain that ends here, or -1
+    uint64_t chains        # all chains of the subtree
+
+
+# A link that wants to know of an expression, when the string came from that chain.
+cdef struct waf_use:
+    uint32_t link
+    uint32_t batch
+    uint32_t chain
+
+
+# One database. Its expressions are numbered from `base` in their group.
+cdef struct waf_lane:
+    const hs_database_t *database
+    shared_database *shared      # owns it
+    uint32_t base
+    uint32_t classes             # a string with none of these byte classes cannot match; 0: any may
+
+
+# Expressions that are looked for together; the last two are libinjection's.
+cdef struct waf_group:
+    uint32_t lane_count
+    waf_lane *lanes
+    uint32_t expressions         # with libinjection's two
+    const uint32_t *first_use    # expressions + 1 indices into uses
+    const waf_use *uses
+    const rl_pcre **confirm     # by expression; NULL: a hit is a match
+    const uint64_t *empty        # what matches the empty string
+
+
+# The links that look at a field.
+cdef struct waf_slot:
+    int32_t group                # -1: none
+    uint32_t classes             # byte classes without which no chain changes a value
+    uint64_t chains
+    uint64_t sqli, xss           # chains whose strings libinjection is asked about
+    const uint64_t *batch        # bit set of batched links
+
+
+# What is scanned of a source: values by name, and names.
+cdef struct waf_source:
+    const waf_slot *values       # by name_id when `named`, else one for all
+    const waf_slot *names        # the same
+    uint8_t wanted, named
+
+
+cdef struct waf_name:
+    rl_view name                 # lower-case
+    uint32_t id
+
+
+cdef struct waf_program:
+    scan_arena memory
+    uint32_t link_count, batch_count, node_count, group_count, store_count, name_count, name_mask
+    uint32_t most_expressions, most_depth
+    const waf_link *links
+    uint32_t phases[6]           # first link of each phase 1 to 5; the end
+    const uint64_t *direct       # bit set: first links that are evaluated in their turn
+    const waf_node *nodes
+    waf_group *groups
+    waf_source sources[30]       # WAF_SOURCES
+    const waf_name *names        # open addressing; id 0: free
+    const rl_view *store_names
+    const waf_name *store_index  # open addressing over store names: id is slot + 1
+    uint32_t store_mask
+    const waf_value *initial     # store_count
+    rl_pcre **regexes
+    uint32_t regex_count
+    int32_t score_slot           # holds the anomaly score, or -1: the sum of the rules'
+    uint8_t engine, body_access, every_reading
+    uint32_t json_depth, arguments_max
+    rl_view dump
+
+
+# ---- a transaction
+
+cdef struct waf_field:
+    rl_view name
+    rl_view value
+    uint32_t name_id
+    uint32_t next                # index + 1 of the source's next field; 0: none
+
+
+# The fields of a source, as a list.
+cdef struct waf_fields:
+    uint32_t first, last         # index + 1
+
+
+# A value of a link's target.
+cdef struct waf_item:
+    uint16_t variable
+    rl_view name                 # empty: the variable has one value
+    rl_view value
+
+
+cdef struct waf_hit:
+    uint32_t next                # index + 1 of the link's next hit; 0: none
+    uint32_t field
+    uint16_t source
+    uint8_t is_name
+    rl_view text
+
+
+# A distinct result of a value's chains.
+cdef struct waf_string:
+    rl_view text
+    uint32_t classes
+    uint64_t hash
+    uint64_t chains
+
+
+# A string that was scanned in this transaction, and what matched.
+cdef struct waf_seen:
+    uint32_t round
+    int32_t group
+    uint64_t hash
+    rl_view text
+    uint64_t *hits               # bit set of expressions; NULL: none
+    uint8_t asked                # 1: SQLi, 2: XSS
+
+
+cdef struct waf_dynamic:
+    uint32_t round
+    uint64_t hash
+    rl_view name
+    waf_value value
+
+
+cdef struct waf_removal:
+    const uint64_t *rules
+    const waf_selector *selector
+
+
+cdef struct waf_fired:
+    uint32_t link
+    uint32_t score
+    waf_item item                # the last that matched
+
+
+# What a transaction came to.
+cdef struct waf_result:
+    uint32_t score
+    uint32_t fired_count         # at most WAF_FIRED; `fired_more` beyond
+    uint32_t fired_more
+    int32_t deciding             # index into fired of the rule that denied, or -1
+    uint16_t status
+    uint8_t denied               # would deny; the caller knows the mode
+    uint8_t inspected_all
+    uint8_t error                # a bound was hit: what was looked at still counts
+    uint64_t bytes_inspected
+    waf_fired fired[128]         # WAF_FIRED
+
+
+cdef struct waf_scratch:
+    hs_scratch_t *hs
+    rl_pcre_scratch *pcre
+    rl_inflater *inflater
+    scan_arena memory
+    # Room, by the largest program.
+    waf_string *strings
+    uint32_t *trail
+    uint64_t *hit_words
+    uint64_t *pending            # bit set of first links to run: direct ones and those with hits
+    uint64_t *removed            # bit set of links
+    uint32_t *hit_first          # by link: index + 1 of its first hit
+    uint32_t *hit_last
+    waf_value *store
+    uint32_t nodes, depth, words, links, last_links, pending_words, removed_words, stores   # what the arrays have room for
+    uint32_t round
+    waf_seen seen[1024]          # WAF_SEEN
+    waf_dynamic dynamic[4096]    # WAF_DYNAMIC
+    uint32_t dynamic_order[2048] # in the order in which they were made
+    uint32_t dynamic_count
+    waf_field fields[2048]       # WAF_FIELDS
+    waf_fields sources[30]       # WAF_SOURCES
+    uint32_t field_count
+    waf_hit hits[8192]           # WAF_HITS
+    uint32_t hit_count
+    waf_item matched[512]        # WAF_MATCHED
+    uint32_t matched_count
+    waf_removal removals[64]     # WAF_REMOVALS
+    uint32_t removal_count
+    # The running transaction.
+    const waf_program *program
+    const rl_request *request
+    waf_result *out
+    uint8_t hit, engine, phase, processor, force_body, body_access, body_error, url_error, stopped, stop_phase
+    uint32_t multipart           # RL_FORM_DATA_*
+    uint8_t unmatched_boundary
+    rl_view body_error_text
+    uint32_t arguments_size, files_size, body_size
+    uint32_t now_ms
+    uint32_t rule_score          # of the running rule

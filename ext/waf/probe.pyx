@@ -1,0 +1,81 @@
+"""Programs for tests: build one, run requests given as dicts."""
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport calloc, free
+
+from ratelimitd._ext.convert cimport Request, to_text
+from ratelimitd._ext.core cimport rl_view
+from ratelimitd._ext.waf.build cimport waf_build, waf_databases, waf_free
+from ratelimitd._ext.waf.layout cimport waf_fired, waf_program, waf_result, waf_scratch
+from ratelimitd._ext.waf.select cimport item_name
+from ratelimitd._ext.waf.transaction cimport waf_request, waf_scratch_free, waf_scratch_new, waf_scratch_prepare
+
+import time
+
+
+cdef bytes taken(rl_view view):
+    return view.data[:view.size] if view.size else b""
+
+
+cdef class Program:
+    cdef waf_program *program
+    cdef waf_scratch *scratch
+    cdef waf_result *result
+
+    def __init__(self, program, cache_dir=None):
+        self.result = <waf_result *>calloc(1, sizeof(waf_result))
+        self.scratch = waf_scratch_new()
+        self.program = waf_build(program, cache_dir)
+        if waf_scratch_prepare(self.scratch, self.program) != 0:
+            raise MemoryError
+
+    def __dealloc__(self):
+        waf_scratch_free(self.scratch)
+        waf_free(self.program)
+        free(self.result)
+
+    def databases(self):
+        return waf_databases(self.program)
+
+    def direct(self):
+        """First links that are evaluated in their turn, whatever the request."""
+        return [i for i in range(self.program.link_count) if self.program.direct[i >> 6] >> (i & 63) & 1]
+
+    def run(self, dict request, uint32_t body_limit=1 << 20, bint detect=False) -> dict:
+        cdef Request made = Request(request)
+        cdef waf_result *out = self.result
+        cdef uint32_t i
+        with nogil:
+            waf_request(self.program, self.scratch, &made.data, body_limit, detect, out)
+        fired = []
+        for i in range(out.fired_count):
+            link = &self.program.links[out.fired[i].link]
+            fired.append({
+                "rule": link.rule, "target": taken(item_name(self.scratch, &out.fired[i].item)), "value": taken(out.fired[i].item.value),
+                "score": out.fired[i].score,
+            })
+        return {
+            "fired": fired, "denied": bool(out.denied), "score": out.score, "status": out.status, "deciding": out.deciding,
+            "bytes_inspected": out.bytes_inspected, "inspected_all": bool(out.inspected_all), "error": bool(out.error),
+        }
+
+    def time(self, dict request, uint32_t count, uint32_t body_limit=1 << 20) -> float:
+        """Seconds of one run, over count of them."""
+        cdef Request made = Request(request)
+        cdef uint32_t i
+        start = time.perf_counter()
+        with nogil:
+            for i in range(count):
+                waf_request(self.program, self.scratch, &made.data, body_limit, False, self.result)
+        return (time.perf_counter() - start) / count
+
+    def fields(self) -> list:
+        """(source, name, value) of every field of the last request."""
+        cdef uint32_t source
+        cdef uint32_t at
+        found = []
+        for source in range(30):
+            at = self.scratch.sources[source].first
+            while at:
+                found.append((source, taken(self.scratch.fields[at - 1].name), taken(self.scratch.fields[at - 1].value)))
+                at = self.scratch.fields[at - 1].next
+        return found

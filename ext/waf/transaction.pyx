@@ -1,0 +1,182 @@
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memset
+
+from ratelimitd._ext.bytes.inflate cimport rl_inflater_free, rl_inflater_new
+from ratelimitd._ext.bytes.pcre cimport rl_pcre_scratch_free, rl_pcre_scratch_new
+from ratelimitd._ext.core cimport rl_request, rl_view
+from ratelimitd._ext.scan.arena cimport arena_free, arena_reset
+from ratelimitd._ext.scan.hs cimport HS_SUCCESS, hs_alloc_scratch, hs_free_scratch
+from ratelimitd._ext.waf.body cimport body_read, body_start
+from ratelimitd._ext.waf.constants cimport *
+from ratelimitd._ext.waf.fields cimport fields_begin, fields_request
+from ratelimitd._ext.waf.layout cimport waf_program, waf_result, waf_scratch, waf_string, waf_value
+from ratelimitd._ext.waf.run cimport run_phase
+from ratelimitd._ext.waf.store cimport store_begin, value_number
+from ratelimitd._ext.waf.strings cimport hits_begin, scan_source
+
+cdef enum:
+    KEEP_BYTES = 1 << 20      # memory that a scratch keeps between transactions
+    BUDGET_BYTES = 1 << 19    # memory of any transaction ...
+    BUDGET_FACTOR = 64        # ... and for each byte of it
+    MATCH_LIMIT = 100000      # backtracks of one regular expression
+
+cdef rl_view NOTHING = rl_view("", 0)
+
+
+cdef waf_scratch *waf_scratch_new() noexcept nogil:
+    cdef waf_scratch *scratch = <waf_scratch *>calloc(1, sizeof(waf_scratch))
+    if scratch != NULL:
+        scratch.pcre = rl_pcre_scratch_new(MATCH_LIMIT)
+        scratch.inflater = rl_inflater_new()
+        if scratch.pcre == NULL or scratch.inflater == NULL:
+            waf_scratch_free(scratch)
+            return NULL
+    return scratch
+
+
+cdef bint grown(void **array, uint32_t *have, uint32_t need, size_t size) noexcept nogil:
+    """Room for need elements, zeroed; what was there may be lost."""
+    cdef void *memory
+    if need <= have[0]:
+        return True
+    memory = realloc(array[0], need * size)
+    if memory == NULL:
+        return False
+    memset(memory, 0, need * size)
+    array[0] = memory
+    have[0] = need
+    return True
+
+
+cdef int waf_scratch_prepare(waf_scratch *scratch, const waf_program *program) noexcept nogil:
+    cdef uint32_t group
+    cdef uint32_t lane
+    cdef uint32_t words = (program.link_count + 63) // 64 + 1
+    for group in range(program.group_count):
+        for lane in range(program.groups[group].lane_count):
+            if hs_alloc_scratch(program.groups[group].lanes[lane].database, &scratch.hs) != HS_SUCCESS:
+                return -1
+    for lane in range(program.link_count):
+        if program.links[lane].phrases != NULL and hs_alloc_scratch(program.links[lane].phrases.database, &scratch.hs) != HS_SUCCESS:
+            return -1
+    # A string more than nodes: a result is written before it is known to be a duplicate.
+    if not grown(<void **>&scratch.strings, &scratch.nodes, program.node_count + 1, sizeof(waf_string)):
+        return -1
+    if not grown(<void **>&scratch.trail, &scratch.depth, program.most_depth + 1, sizeof(uint32_t)):
+        return -1
+    if not grown(<void **>&scratch.hit_words, &scratch.words, (program.most_expressions + 63) // 64 + 1, sizeof(uint64_t)):
+        return -1
+    if not grown(<void **>&scratch.hit_first, &scratch.links, program.link_count + 1, sizeof(uint32_t)):
+        return -1
+    if not grown(<void **>&scratch.hit_last, &scratch.last_links, program.link_count + 1, sizeof(uint32_t)):
+        return -1
+    if not grown(<void **>&scratch.pending, &scratch.pending_words, words, sizeof(uint64_t)):
+        return -1
+    if not grown(<void **>&scratch.removed, &scratch.removed_words, words, sizeof(uint64_t)):
+        return -1
+    if not grown(<void **>&scratch.store, &scratch.stores, program.store_count + 1, sizeof(waf_value)):
+        return -1
+    return 0
+
+
+cdef void waf_scratch_free(waf_scratch *scratch) noexcept nogil:
+    if scratch == NULL:
+        return
+    hs_free_scratch(scratch.hs)
+    rl_pcre_scratch_free(scratch.pcre)
+    rl_inflater_free(scratch.inflater)
+    arena_free(&scratch.memory)
+    free(scratch.strings)
+    free(scratch.trail)
+    free(scratch.hit_words)
+    free(scratch.hit_first)
+    free(scratch.hit_last)
+    free(scratch.pending)
+    free(scratch.removed)
+    free(scratch.store)
+    free(scratch)
+
+
+cdef size_t request_bytes(const rl_request *request, uint32_t body_limit) noexcept nogil:
+    cdef size_t size = request.path.size + request.host.size + request.method.size
+    cdef uint32_t i
+    for i in range(request.header_count):
+        size += request.headers[i].name.size + request.headers[i].value.size
+    return size + min(request.body.size, body_limit)
+
+
+cdef void begin(const waf_program *program, waf_scratch *scratch, const rl_request *request, uint32_t body_limit, bint detect, waf_result *out) noexcept nogil:
+    cdef uint32_t words = (program.link_count + 63) // 64 + 1
+    scratch.program = program
+    scratch.request = request
+    scratch.out = out
+    scratch.round += 1
+    if scratch.round == 0:     # after 2^32 transactions: nothing old may look new
+        memset(scratch.seen, 0, sizeof(scratch.seen))
+        memset(scratch.dynamic, 0, sizeof(scratch.dynamic))
+        scratch.round = 1
+    arena_reset(&scratch.memory, BUDGET_BYTES + BUDGET_FACTOR * request_bytes(request, body_limit), KEEP_BYTES)
+    out.score = out.fired_count = out.fired_more = 0
+    out.deciding = -1
+    out.status = 200
+    out.denied = out.error = 0
+    out.inspected_all = 1
+    out.bytes_inspected = 0
+    memset(scratch.pending, 0, words * sizeof(uint64_t))
+    memset(scratch.removed, 0, words * sizeof(uint64_t))
+    scratch.removal_count = scratch.matched_count = 0
+    scratch.hit = scratch.force_body = scratch.body_error = scratch.url_error = scratch.stopped = scratch.stop_phase = 0
+    scratch.processor = WAF_BODY_NONE
+    scratch.body_access = program.body_access
+    scratch.engine = program.engine
+    if detect and scratch.engine == WAF_ENGINE_ON:
+        scratch.engine = WAF_ENGINE_DETECTION_ONLY
+    scratch.multipart = scratch.unmatched_boundary = 0
+    scratch.body_error_text = NOTHING
+    scratch.arguments_size = scratch.files_size = scratch.body_size = 0
+    fields_begin(scratch)
+    hits_begin(scratch)
+    store_begin(scratch)
+
+
+cdef void scan_new(waf_scratch *scratch, const uint32_t *before) noexcept nogil:
+    """Scans the fields that were added since their sources' lists ended at `before`."""
+    cdef uint32_t source
+    cdef uint32_t first
+    for source in range(WAF_SOURCES):
+        first = scratch.sources[source].first if before[source] == 0 else scratch.fields[before[source] - 1].next
+        if first:
+            scan_source(scratch, <uint16_t>source, first)
+
+
+cdef void lasts(waf_scratch *scratch, uint32_t *before) noexcept nogil:
+    cdef uint32_t source
+    for source in range(WAF_SOURCES):
+        before[source] = scratch.sources[source].last
+
+
+cdef void waf_request(
+    const waf_program *program, waf_scratch *scratch, const rl_request *request, uint32_t body_limit, bint detect, waf_result *out) noexcept nogil:
+    cdef uint32_t before[30]
+    cdef uint32_t i
+    begin(program, scratch, request, body_limit, detect, out)
+    if scratch.engine == WAF_ENGINE_OFF:
+        return
+    memset(before, 0, sizeof(before))
+    fields_request(scratch, request)
+    body_start(scratch, request)
+    scan_new(scratch, before)
+    run_phase(scratch, 1)
+    if not scratch.stopped:
+        lasts(scratch, before)
+        body_read(scratch, request, body_limit)
+        scan_new(scratch, before)
+        run_phase(scratch, 2)
+    scratch.stopped = 0
+    run_phase(scratch, 5)
+    if program.score_slot >= 0:
+        out.score = <uint32_t>max(0, value_number(&scratch.store[program.score_slot]))
+    else:
+        for i in range(out.fired_count):
+            out.score += out.fired[i].score

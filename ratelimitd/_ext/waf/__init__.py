@@ -1,0 +1,1 @@
+"""The rule engine: a program over a transaction."""

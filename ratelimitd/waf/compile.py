@@ -1,0 +1,219 @@
+"""From a rule set's syntax tree to a program: settings, exclusions, folding, then indices instead of names.
+
+Stages, in this order because each needs the one before: `configure` applies the directives that change rules, `lower` turns rules into links,
+`fold` drops what never runs, `number` gives links their places, `resolve` finds what ctl and skipAfter point at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from ratelimitd.errors import Diagnostic, PolicyError
+from ratelimitd.waf.fold import Item, Marker, fold
+from ratelimitd.waf.lower import Lowered, Removal, lower, selector
+from ratelimitd.waf.program import Control, Ctl, Engine, Link, Program, Reference, Variable
+from ratelimitd.waf.seclang import tree
+
+PHASES = 5
+SCORES = re.compile(rb"(?:inbound_|outbound_)?anomaly_score_pl\d")
+TOTALS = (b"blocking_inbound_anomaly_score", b"anomaly_score")  # the Core Rule Set's, v4 and v3
+PARANOIA = re.compile(rb"paranoia-level/(\d)")
+
+
+@dataclass
+class Settings:
+    """What directives say of the engine itself."""
+
+    engine: Engine = Engine.ON
+    body_access: bool = True
+    json_depth: int = 64
+    arguments_max: int = 1000
+    files: tuple[str, ...] = field(default=())
+
+
+def compile_rules(configuration: tree.Configuration, initial: Sequence[tuple[bytes, bytes]] = ()) -> Program:
+    """initial: TX before the first rule. Raises PolicyError: rules that may run need what the engine does not do."""
+    settings, items = configure(configuration)
+    phases = [[i for i in items if isinstance(i, Marker) or i.phase == phase] for phase in range(1, PHASES + 1)]
+    kept, start = fold(phases, initial)
+    refuse_unsupported(kept)
+    links = [*number(kept)]
+    all_read = bool(borrowers(links))
+    links = [replace(k, capture=k.capture and (all_read or captured(links, i))) for i, k in enumerate(links)]
+    used = names_used(links)
+    return Program(
+        links=tuple(links),
+        initial=tuple(sorted((name, value) for name, value in start.items() if name in used)),
+        scores=tuple(sorted(name for name in used if SCORES.fullmatch(name))),
+        score=next((name for name in TOTALS if name in names_set(links)), b""),
+        engine=settings.engine,
+        body_access=settings.body_access,
+        json_depth=settings.json_depth,
+        arguments_max=settings.arguments_max,
+        sources=tuple(file.path for file in configuration.files),
+    )
+
+
+# ---- configure
+
+
+def configure(configuration: tree.Configuration) -> tuple[Settings, list[Item]]:
+    settings = Settings()
+    directives = configuration.directives
+    removals = [d for d in directives if isinstance(d, tree.RemoveRules)]
+    updates = [d for d in directives if isinstance(d, tree.UpdateTarget)]
+    items: list[Item] = []
+    for directive in directives:
+        if isinstance(directive, tree.Marker):
+            items.append(Marker(directive.name))
+        elif isinstance(directive, tree.Setting):
+            set_up(settings, directive)
+        elif isinstance(directive, tree.Rule) and not any(meant(removal, directive) for removal in removals):
+            items.append(updated(lower(directive), directive, updates))
+    return settings, items
+
+
+def set_up(settings: Settings, directive: tree.Setting) -> None:
+    name, value = directive.name, directive.value
+    if name == "SecRuleEngine":
+        settings.engine = {"Off": Engine.OFF, "DetectionOnly": Engine.DETECTION_ONLY}.get(str(value), Engine.ON)
+    elif name == "SecRequestBodyAccess":
+        settings.body_access = value == "On"
+    elif name == "SecRequestBodyJsonDepthLimit" and isinstance(value, int):
+        settings.json_depth = value
+    elif name == "SecArgumentsLimit" and isinstance(value, int):
+        settings.arguments_max = value
+
+
+def said(rule: tree.Rule, name: str) -> Iterator[bytes]:
+    """What the rule's tags, or its message, say."""
+    for action in rule.actions:
+        if action.name == name and isinstance(action.value, tuple):
+            yield b"".join(part for part in action.value if isinstance(part, bytes))
+
+
+def meant(directive: tree.RemoveRules | tree.UpdateTarget, rule: tree.Rule) -> bool:
+    if directive.by == "id":
+        return any(span.first <= rule.id <= span.last for span in directive.ids)
+    return directive.text in said(rule, directive.by)
+
+
+def updated(rule: Lowered, node: tree.Rule, updates: Iterable[tree.UpdateTarget]) -> Lowered:
+    """With the selectors that SecRuleUpdateTarget* adds to its first link."""
+    more = tuple(selector(s) for update in updates if meant(update, node) for s in update.selectors)
+    if not more:
+        return rule
+    first = replace(rule.links[0], selectors=rule.links[0].selectors + more)
+    return replace(rule, links=(first, *rule.links[1:]))
+
+
+# ---- what is left
+
+
+def refuse_unsupported(phases: Iterable[Iterable[Item]]) -> None:
+    diagnostics = [
+        Diagnostic(
+            "S701",
+            f"rule {item.id}: {error.what} is not supported",
+            item.position,
+            error.hint or "take the rule out: SecRuleRemoveById",
+        )
+        for items in phases
+        for item in items
+        if isinstance(item, Lowered)
+        for error in item.unsupported
+    ]
+    if diagnostics:
+        raise PolicyError(diagnostics)
+
+
+def number(phases: Sequence[Sequence[Item]]) -> Iterator[Link]:
+    """The links in order, with what they point at."""
+    firsts: dict[int, Lowered] = {}
+    behind: list[dict[bytes, list[int]]] = []  # by phase: marker -> places in order
+    ends: list[int] = []
+    at = 0
+    for items in phases:
+        places: dict[bytes, list[int]] = {}
+        for item in items:
+            if isinstance(item, Marker):
+                places.setdefault(item.name, []).append(at)
+            else:
+                firsts[at] = item
+                at += len(item.links)
+        behind.append(places)
+        ends.append(at)
+    for index, rule in firsts.items():
+        for offset, link in enumerate(rule.links):
+            resolved = tuple(resolve(removal, firsts) for owner, removal in rule.removals if owner == offset)
+            skip = -1
+            if rule.skip is not None and offset == 0:
+                places = behind[rule.phase - 1].get(rule.skip, [])
+                skip = next((place for place in places if place > index), ends[rule.phase - 1])
+            yield replace(link, ctls=link.ctls + resolved, skip_to=skip)
+
+
+def resolve(removal: Removal, firsts: dict[int, Lowered]) -> Ctl:
+    rules = tuple(
+        index
+        for index, rule in firsts.items()
+        if any(span.first <= rule.id <= span.last for span in removal.ids)
+        or (removal.tag and removal.tag in rule.links[0].tags)
+    )
+    return Ctl(
+        removal.control, rules=rules, selector=removal.selector if removal.control == Control.REMOVE_TARGETS else None
+    )
+
+
+# ---- who reads what
+
+
+def references(link: Link) -> Iterator[Reference]:
+    for text in (link.argument, *(part for change in link.sets for part in (change.name, change.value))):
+        yield from (part for part in text if isinstance(part, Reference))
+
+
+def read_names(link: Link) -> Iterator[bytes]:
+    """The TX names that a link reads; b"" for a pattern of names."""
+    for selected in link.selectors:
+        if selected.variable == Variable.TX:
+            yield selected.name
+    yield from (r.name for r in references(link) if r.variable == Variable.TX)
+
+
+def is_capture(name: bytes) -> bool:
+    return len(name) == 1 and name.isdigit()
+
+
+def captured(links: Sequence[Link], index: int) -> bool:
+    """Does the link's own chain read what it captures?"""
+    end = index
+    while links[end].chained:
+        end += 1
+    return any(is_capture(name) for link in links[index : end + 1] for name in read_names(link))
+
+
+def borrowers(links: Sequence[Link]) -> list[Link]:
+    """Links that read captures which no link of their own chain has made: then every capture must be kept."""
+    found, capturing, first = [], False, True
+    for link in links:
+        capturing = link.capture or (capturing and not first)
+        if not capturing and any(is_capture(name) for name in read_names(link)):
+            found.append(link)
+        first = not link.chained
+    return found
+
+
+def names_set(links: Iterable[Link]) -> set[bytes]:
+    return {
+        b"".join(part for part in change.name if isinstance(part, bytes))
+        for link in links
+        for change in link.sets
+        if change.collection == Variable.TX and all(isinstance(part, bytes) for part in change.name)
+    }
+
+
+def names_used(links: Sequence[Link]) -> set[bytes]:
+    return {name for link in links for name in read_names(link)} | names_set(links)

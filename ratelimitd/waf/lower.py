@@ -1,0 +1,303 @@
+"""From the syntax tree to links, rule by rule. What the engine cannot do becomes a link that says so: whether that matters is known only
+when what never runs has been folded away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ratelimitd.errors import Position
+from ratelimitd.policy.plan import Transformation
+from ratelimitd.waf.program import (
+    Change,
+    Control,
+    Ctl,
+    Disruption,
+    Engine,
+    Link,
+    Operator,
+    Processor,
+    Reference,
+    Selector,
+    SetVariable,
+    Text,
+    Variable,
+)
+from ratelimitd.waf.phrases import pm_phrases
+from ratelimitd.waf.seclang import tree
+
+NUMERIC = {"eq": Operator.EQ, "ge": Operator.GE, "gt": Operator.GT, "le": Operator.LE, "lt": Operator.LT}
+OPERATORS = {
+    "beginsWith": Operator.BEGINS_WITH,
+    "contains": Operator.CONTAINS,
+    "containsWord": Operator.CONTAINS_WORD,
+    "detectSQLi": Operator.DETECT_SQLI,
+    "detectXSS": Operator.DETECT_XSS,
+    "endsWith": Operator.ENDS_WITH,
+    "ipMatch": Operator.IP_MATCH,
+    "ipMatchFromFile": Operator.IP_MATCH,
+    "pm": Operator.PHRASES,
+    "pmFromFile": Operator.PHRASES,
+    "rx": Operator.RX,
+    "rxGlobal": Operator.RX_GLOBAL,
+    "streq": Operator.STREQ,
+    "strmatch": Operator.STRMATCH,
+    "unconditionalMatch": Operator.UNCONDITIONAL,
+    "validateByteRange": Operator.VALIDATE_BYTE_RANGE,
+    "validateUrlEncoding": Operator.VALIDATE_URL_ENCODING,
+    "validateUtf8Encoding": Operator.VALIDATE_UTF8_ENCODING,
+    "verifyCC": Operator.VERIFY_CC,
+    "verifyCPF": Operator.VERIFY_CPF,
+    "verifySSN": Operator.VERIFY_SSN,
+    "verifySVNR": Operator.VERIFY_SVNR,
+    "within": Operator.WITHIN,
+    **NUMERIC,
+}
+BY_LOWER = {word.lower(): operator for word, operator in OPERATORS.items()}
+
+ALIASES = {
+    "FILES_NAMES": "FILES_NAMES",
+    "MULTIPART_MISSING_SEMICOLON": "MULTIPART_SEMICOLON_MISSING",
+    "REQBODY_PROCESSOR_ERROR": "REQBODY_ERROR",
+    "REQBODY_PROCESSOR_ERROR_MSG": "REQBODY_ERROR_MSG",
+    "STATUS": "RESPONSE_STATUS",
+}
+ENGINES = {b"Off": Engine.OFF, b"DetectionOnly": Engine.DETECTION_ONLY, b"On": Engine.ON}
+PROCESSORS = {
+    b"URLENCODED": Processor.URLENCODED,
+    b"MULTIPART": Processor.MULTIPART,
+    b"JSON": Processor.JSON,
+    b"XML": Processor.XML,
+}
+TRANSFORMATIONS = {kind.name.replace("_", "").lower(): kind for kind in Transformation}
+
+
+class UnsupportedError(Exception):
+    """What the engine cannot do: the construct's name."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what)
+        self.what, self.hint = what, hint
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A ctl that removes rules, or a target of them: which rules is known when all are."""
+
+    control: Control
+    ids: tuple[tree.IdRange, ...] = ()
+    tag: bytes = b""
+    selector: Selector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """One rule. `unsupported` of its links, by index; `skip` is a marker's name."""
+
+    position: Position
+    id: int
+    phase: int
+    links: tuple[Link, ...]
+    removals: tuple[tuple[int, Removal], ...] = ()  # index of the link, what it removes
+    skip: bytes | None = None
+    unsupported: tuple[UnsupportedError, ...] = ()
+
+
+def variable(name: str, selector: bytes | None) -> Variable:
+    if name == "XML":
+        if selector == b"/*":
+            return Variable.XML_TEXT
+        if selector == b"//@*":
+            return Variable.XML_ATTRIBUTES
+        raise UnsupportedError("XML with another path than /* and //@*")
+    try:
+        return Variable[ALIASES.get(name, name)]
+    except KeyError:
+        raise UnsupportedError(f"the variable {name}") from None
+
+
+def selector(node: tree.Selector) -> Selector:
+    made = variable(node.variable, node.name)
+    name = b"" if node.variable == "XML" else (node.name or b"").lower()
+    return Selector(made, name, node.regex or b"", node.count, node.exclude)
+
+
+def text(template: tree.Template) -> Text:
+    return tuple(part if isinstance(part, bytes) else reference(part) for part in template)
+
+
+def reference(node: tree.Reference) -> Reference:
+    if node.collection == "RULE":
+        try:
+            return Reference({b"id": Variable.RULE_ID, b"msg": Variable.RULE_MSG}[(node.name or b"").lower()])
+        except KeyError:
+            raise UnsupportedError(f"%{{rule.{(node.name or b'').decode()}}}") from None
+    return Reference(variable(node.collection, node.name), (node.name or b"").lower())
+
+
+def transformation(name: str) -> Transformation:
+    try:
+        return TRANSFORMATIONS[name.lower()]
+    except KeyError:
+        raise UnsupportedError(f"t:{name}") from None
+
+
+def set_variable(node: tree.SetVar) -> SetVariable:
+    change = {"=": Change.SET, "+": Change.ADD, "-": Change.SUBTRACT, "!": Change.UNSET}[node.operation]
+    name = tuple(part.lower() if isinstance(part, bytes) else part for part in text(node.name))
+    return SetVariable(Variable[node.collection], name, change, text(node.value))
+
+
+def ctl(node: tree.Ctl) -> Ctl | Removal | None:
+    """None: it changes nothing here."""
+    if node.option in ("ruleRemoveById", "ruleRemoveByTag"):
+        return Removal(Control.REMOVE_RULES, node.ids, b"" if node.ids else node.text)
+    if node.option in ("ruleRemoveTargetById", "ruleRemoveTargetByTag"):
+        assert node.target is not None
+        return Removal(Control.REMOVE_TARGETS, node.ids, b"" if node.ids else node.text, selector(node.target))
+    if node.option == "ruleEngine":
+        return Ctl(Control.ENGINE, ENGINES[node.text])
+    if node.option == "requestBodyProcessor":
+        return Ctl(Control.BODY_PROCESSOR, PROCESSORS[node.text])
+    if node.option == "forceRequestBodyVariable":
+        return Ctl(Control.FORCE_BODY, node.text == b"On")
+    if node.option == "requestBodyAccess":
+        return Ctl(Control.BODY_ACCESS, node.text == b"On")
+    if node.option in ("auditEngine", "auditLogParts"):
+        return None
+    raise UnsupportedError(f"ctl:{node.option}")
+
+
+class _Rule:
+    """One link while it is being read."""
+
+    def __init__(self, node: tree.Rule, first: tree.Rule) -> None:
+        self.node, self.first = node, first
+        self.unsupported: list[UnsupportedError] = []
+        self.removals: list[Removal] = []
+
+    def all(self, name: str) -> list[tree.Action]:
+        return [a for a in self.node.actions if a.name == name]
+
+    def last(self, *names: str) -> tree.Action | None:
+        found = [a for a in (*self.node.defaults, *self.node.actions) if a.name in names]
+        return found[-1] if found else None
+
+    def link(self) -> Link:
+        node = self.node
+        status = self.last("status")
+        severity = self.last("severity")
+        messages, tags = self.all("msg"), self.all("tag")
+        log = self.last("log", "nolog")
+        operator, negated, argument, words = self.operator()
+        return Link(
+            rule=self.first.id,
+            phase=self.first.phase,
+            selectors=tuple(s for s in map(self.tried(selector), node.selectors) if s),
+            operator=operator,
+            negated=negated,
+            argument=argument,
+            phrases=words,
+            transformations=tuple(t for t in map(self.tried(transformation), node.transformations) if t is not None),
+            multi_match=bool(self.all("multiMatch")),
+            capture=bool(self.all("capture")),
+            sets=tuple(s for s in (self.tried(set_variable)(a.value) for a in self.all("setvar")) if s),
+            ctls=self.ctls(),
+            chained=node.chained is not None,
+            disruption=self.disruption(),
+            status=status.value if status and isinstance(status.value, int) else 403,
+            log=log is None or log.name == "log",
+            message=self.spoken(messages),
+            tags=tuple(b"".join(p for p in self.spoken([t]) if isinstance(p, bytes)) for t in tags),
+            severity=severity.value if severity and isinstance(severity.value, int) else -1,
+            origin=f"{node.position.file}:{node.position.line}",
+        )
+
+    def tried(self, lower):  # type: ignore[no-untyped-def]
+        """lower, with what it cannot do kept as such."""
+
+        def guarded(node):  # type: ignore[no-untyped-def]
+            try:
+                return lower(node)
+            except UnsupportedError as error:
+                self.unsupported.append(error)
+                return None
+
+        return guarded
+
+    def spoken(self, actions: list[tree.Action]) -> Text:
+        """What an action says. It is for people: a macro that we do not know stays as nothing."""
+        if not actions or not isinstance(actions[-1].value, tuple):
+            return ()
+        return tuple(part for part in actions[-1].value if isinstance(part, bytes))
+
+    def operator(self) -> tuple[Operator, bool, Text, tuple[bytes, ...]]:
+        node = self.node.operator
+        if node is None:
+            return Operator.UNCONDITIONAL, False, (), ()
+        known = BY_LOWER.get(node.name.lower())
+        if known is None:
+            self.unsupported.append(UnsupportedError(f"the operator @{node.name}"))
+            return Operator.NO_MATCH, False, (), ()
+        argument = self.tried(text)(node.template) or ()
+        words: tuple[bytes, ...] = ()
+        if known == Operator.PHRASES:
+            words = node.phrases.lines if node.phrases else pm_phrases(node.argument)
+        elif known == Operator.IP_MATCH and node.phrases:
+            argument = (b",".join(node.phrases.lines),)
+        elif known in (Operator.RX, Operator.RX_GLOBAL) and any(isinstance(p, Reference) for p in argument):
+            self.unsupported.append(UnsupportedError("a macro in the pattern of @rx"))
+        return known, node.negated, argument, words
+
+    def ctls(self) -> tuple[Ctl, ...]:
+        made = []
+        for action in self.all("ctl"):
+            lowered = self.tried(ctl)(action.value)
+            if isinstance(lowered, Removal):
+                self.removals.append(lowered)
+            elif lowered is not None:
+                made.append(lowered)
+        return tuple(made)
+
+    def disruption(self) -> Disruption:
+        for action in reversed(self.node.actions):
+            name = action.name
+            if name == "block":
+                defaults = [
+                    a.name for a in self.node.defaults if a.name in ("deny", "drop", "redirect", "proxy", "allow")
+                ]
+                name = defaults[-1] if defaults else "pass"
+            if name in ("deny", "drop", "redirect", "proxy"):
+                return Disruption.DENY
+            if name == "allow":
+                how = {b"phase": Disruption.ALLOW_PHASE, b"request": Disruption.ALLOW_REQUEST}
+                return how.get(action.argument or b"", Disruption.ALLOW)
+            if name == "pass":
+                return Disruption.NONE
+        return Disruption.NONE
+
+
+def links_of(rule: tree.Rule) -> Iterable[tree.Rule]:
+    node: tree.Rule | None = rule
+    while node is not None:
+        yield node
+        node = node.chained
+
+
+def lower(rule: tree.Rule) -> Lowered:
+    """The rule's chain as links."""
+    links: list[Link] = []
+    removals: list[tuple[int, Removal]] = []
+    unsupported: list[UnsupportedError] = []
+    skip = None
+    for index, node in enumerate(links_of(rule)):
+        reader = _Rule(node, rule)
+        links.append(reader.link())
+        removals += [(index, removal) for removal in reader.removals]
+        unsupported += reader.unsupported
+        for action in node.actions:
+            if action.name == "skipAfter":
+                skip = action.argument
+            elif action.name in ("exec", "proxy", "skip", "setuid", "setsid", "setrsc", "append", "prepend"):
+                unsupported.append(UnsupportedError(f"the action {action.name}"))
+    return Lowered(rule.position, rule.id, rule.phase, tuple(links), tuple(removals), skip, tuple(unsupported))
