@@ -130,7 +130,7 @@ cdef object database_fault(tuple expression):
     if hs_populate_platform(&platform) != HS_SUCCESS:
         return None
     try:
-        database = compiled([expression], &platform)
+        database = compiled([(*expression[:2], 0)], &platform)
     except PatternError as error:
         return str(error)
     hs_free_database(database)

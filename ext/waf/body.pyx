@@ -231,7 +231,9 @@ cdef void body_read(waf_scratch *scratch, const rl_request *request, uint32_t bo
     if not decoded(scratch, request, body_limit, &body):
         scratch.out.inspected_all = 0
         failed(scratch, "Content-Encoding cannot be decoded")
-    field_add(scratch, WAF_REQUEST_BODY, NOTHING, body)
+    # As ModSecurity documents it: a body that is read as fields is not there a second time as it came.
+    if scratch.processor == WAF_BODY_URLENCODED or scratch.processor == WAF_BODY_NONE and scratch.force_body:
+        field_add(scratch, WAF_REQUEST_BODY, NOTHING, body)
     read_declared(scratch, request, body, cut)
     if scratch.program.every_reading:
         read_by_looks(scratch, body, cut)

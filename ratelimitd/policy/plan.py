@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from ratelimitd.waf.program import Program
+from ratelimitd.waf.transformation import Transformation as Transformation
+
 
 class Source(IntEnum):
     """Where a value comes from."""
@@ -119,6 +122,7 @@ class Limit:
     algorithm: Algorithm
     buckets: int = 1  # sliding window: 1 (two-bucket estimate) or 2..8 sub-buckets
     cost: int = 1  # multiplies the request's cost
+    by_score: bool = False  # its hits are the scan's score, charged once that is known
     shadow: bool = False
     skip_missing_key: bool = False  # a missing key part: skip the limit (else it counts as empty)
     status: int = 429
@@ -160,47 +164,6 @@ class Target(IntEnum):
     FILES_NAMES = 11  # multipart file names
 
 
-class Transformation(IntEnum):
-    """Applied in order before the patterns. Semantics are ModSecurity's."""
-
-    LOWERCASE = 0
-    URL_DECODE = 1
-    URL_DECODE_UNI = 2
-    HTML_ENTITY_DECODE = 3
-    COMPRESS_WHITESPACE = 4
-    REMOVE_WHITESPACE = 5
-    REMOVE_NULLS = 6
-    REPLACE_COMMENTS = 7
-    REMOVE_COMMENTS = 8
-    NORMALIZE_PATH = 9
-    JS_DECODE = 10
-    CSS_DECODE = 11
-    CMD_LINE = 12
-    BASE64_DECODE = 13
-    HEX_DECODE = 14
-    TRIM = 15
-    UTF8_TO_UNICODE = 16
-    ESCAPE_SEQ_DECODE = 17
-    BASE64_DECODE_EXT = 18  # forgiving: skips what is no digit
-    BASE64_ENCODE = 19
-    HEX_ENCODE = 20
-    LENGTH = 21  # decimal, in bytes
-    MD5 = 22  # raw digest
-    SHA1 = 23  # raw digest
-    NORMALIZE_PATH_WIN = 24
-    PARITY_EVEN_7BIT = 25
-    PARITY_ODD_7BIT = 26
-    PARITY_ZERO_7BIT = 27
-    REMOVE_COMMENTS_CHAR = 28
-    REPLACE_NULLS = 29
-    SQL_HEX_DECODE = 30
-    TRIM_LEFT = 31
-    TRIM_RIGHT = 32
-    URL_ENCODE = 33
-    UPPERCASE = 34
-    PHP_ARGS_NAMES = 35  # the name under which PHP stores an argument
-
-
 @dataclass(frozen=True, slots=True)
 class TargetRef:
     target: Target
@@ -233,6 +196,18 @@ class ScanMode(IntEnum):
 class ScanRoute:
     match: Match
     mode: ScanMode
+    profile: int = 0  # index into Scan.profiles
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One way to scan: rules as a program, and how much of a body they see. Profiles share what they have in common."""
+
+    name: bytes
+    program: Program
+    status: int = 403  # of a denial whose rule names none
+    body_limit: int = 131072  # bytes of body that are scanned
+    deny_partial_body: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +218,7 @@ class Scan:
     body_limit: int = 131072  # bytes of body that are scanned
     deny_partial_body: bool = False
     routes: tuple[ScanRoute, ...] = ()  # first match wins
+    profiles: tuple[Profile, ...] = ()  # the first is for what no route matches
     rules: tuple[Rule, ...] = ()
     disabled: tuple[bytes, ...] = ()  # ids of rules that a rule set has and this policy leaves out; for people
 

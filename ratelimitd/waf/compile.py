@@ -1,7 +1,8 @@
 """From a rule set's syntax tree to a program: settings, exclusions, folding, then indices instead of names.
 
-Stages, in this order because each needs the one before: `configure` applies the directives that change rules, `lower` turns rules into links,
-`fold` drops what never runs, `number` gives links their places, `resolve` finds what ctl and skipAfter point at.
+Stages, in this order because each needs the one before: `configure` applies the directives that change rules, `lower`
+turns rules into links, `fold` drops what never runs, `number` gives links their places, `resolve` finds what ctl and
+skipAfter point at.
 """
 
 from __future__ import annotations
@@ -146,12 +147,12 @@ def number(phases: Sequence[Sequence[Item]]) -> Iterator[Link]:
         behind.append(places)
         ends.append(at)
     for index, rule in firsts.items():
+        marks = behind[rule.phase - 1]
         for offset, link in enumerate(rule.links):
             resolved = tuple(resolve(removal, firsts) for owner, removal in rule.removals if owner == offset)
             skip = -1
             if rule.skip is not None and offset == 0:
-                places = behind[rule.phase - 1].get(rule.skip, [])
-                skip = next((place for place in places if place > index), ends[rule.phase - 1])
+                skip = next((place for place in marks.get(rule.skip, []) if place > index), ends[rule.phase - 1])
             yield replace(link, ctls=link.ctls + resolved, skip_to=skip)
 
 

@@ -1,11 +1,13 @@
 """Runs a rule set ahead of time, as far as it does not depend on the request.
 
-Most rules of the Core Rule Set only prepare: they set defaults and skip what the paranoia level leaves out. With the setup known their
-outcome is too. This walks the phases in order with what is certain of TX (an abstract interpretation with constants), drops rules that cannot
-match, carries out those that always do, and fills in what is known where rules refer to it.
+Most rules of the Core Rule Set only prepare: they set defaults and skip what the paranoia level leaves out. With the
+setup known their outcome is too. This walks the phases in order with what is certain of TX (an abstract interpretation
+with constants), drops rules that cannot match, carries out those that always do, and fills in what is known where rules
+refer to it.
 
-Sound by three rules: what a rule that may run sets is unknown from there on; between a skip that may be taken and its marker nothing is carried
-out ahead; a variable that somebody may read as the request runs is not set ahead of that reader.
+Sound by three rules: what a rule that may run sets is unknown from there on; between a skip that may be taken and its
+marker nothing is carried out ahead; a variable that somebody may read as the request runs is not set ahead of that
+reader.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from ratelimitd.policy.plan import Transformation
 from ratelimitd.waf.lower import Lowered
 from ratelimitd.waf.program import Change, Disruption, Link, Operator, Reference, Selector, SetVariable, Text, Variable
+from ratelimitd.waf.transformation import Transformation
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
-"""From the syntax tree to links, rule by rule. What the engine cannot do becomes a link that says so: whether that matters is known only
-when what never runs has been folded away."""
+"""From the syntax tree to links, rule by rule. What the engine cannot do becomes a link that says so: whether that
+matters is known only when what never runs has been folded away.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 from ratelimitd.errors import Position
-from ratelimitd.policy.plan import Transformation
+from ratelimitd.waf.phrases import pm_phrases
 from ratelimitd.waf.program import (
     Change,
     Control,
@@ -23,8 +25,8 @@ from ratelimitd.waf.program import (
     Text,
     Variable,
 )
-from ratelimitd.waf.phrases import pm_phrases
 from ratelimitd.waf.seclang import tree
+from ratelimitd.waf.transformation import Transformation
 
 NUMERIC = {"eq": Operator.EQ, "ge": Operator.GE, "gt": Operator.GT, "le": Operator.LE, "lt": Operator.LT}
 OPERATORS = {
@@ -70,6 +72,10 @@ PROCESSORS = {
     b"XML": Processor.XML,
 }
 TRANSFORMATIONS = {kind.name.replace("_", "").lower(): kind for kind in Transformation}
+
+
+Node = TypeVar("Node")
+Made = TypeVar("Made")
 
 
 class UnsupportedError(Exception):
@@ -201,7 +207,9 @@ class _Rule:
             transformations=tuple(t for t in map(self.tried(transformation), node.transformations) if t is not None),
             multi_match=bool(self.all("multiMatch")),
             capture=bool(self.all("capture")),
-            sets=tuple(s for s in (self.tried(set_variable)(a.value) for a in self.all("setvar")) if s),
+            sets=tuple(
+                s for s in (self.tried(set_variable)(cast(tree.SetVar, a.value)) for a in self.all("setvar")) if s
+            ),
             ctls=self.ctls(),
             chained=node.chained is not None,
             disruption=self.disruption(),
@@ -213,12 +221,12 @@ class _Rule:
             origin=f"{node.position.file}:{node.position.line}",
         )
 
-    def tried(self, lower):  # type: ignore[no-untyped-def]
-        """lower, with what it cannot do kept as such."""
+    def tried(self, read: Callable[[Node], Made]) -> Callable[[Node], Made | None]:
+        """read, with what it cannot do kept as such."""
 
-        def guarded(node):  # type: ignore[no-untyped-def]
+        def guarded(node: Node) -> Made | None:
             try:
-                return lower(node)
+                return read(node)
             except UnsupportedError as error:
                 self.unsupported.append(error)
                 return None
@@ -252,7 +260,7 @@ class _Rule:
     def ctls(self) -> tuple[Ctl, ...]:
         made = []
         for action in self.all("ctl"):
-            lowered = self.tried(ctl)(action.value)
+            lowered = self.tried(ctl)(cast(tree.Ctl, action.value))
             if isinstance(lowered, Removal):
                 self.removals.append(lowered)
             elif lowered is not None:

@@ -1,8 +1,9 @@
 """The compiled form of a rule set, as the engine takes it: links in the order in which they run.
 
-A *link* is one SecRule or SecAction. A chain is several links in a row, all but the last with `chained`; what the language says of the
-chain as a whole (id, phase, skip, decision) stands in its first link. Names are lower-case where case does not matter. What is constant has
-been folded away: a link that is here may still run, and a marker is an index.
+A *link* is one SecRule or SecAction. A chain is several links in a row, all but the last with `chained`; what the
+language says of the chain as a whole (id, phase, skip, decision) stands in its first link. Names are lower-case where
+case does not matter. What is constant has been folded away: a link that is here may still run, and a marker is an
+index.
 
 The numbers of the enums are the engine's (ext/waf/constants.h).
 """
@@ -12,11 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from ratelimitd.policy.plan import Transformation
+from ratelimitd.waf.transformation import Transformation
 
 
 class Variable(IntEnum):
-    """What a selector looks at. The first block are sources: where values come from. The rest is derived from them or computed."""
+    """What a selector looks at. First the sources, where values come from; the rest is derived or computed."""
 
     ARGS_GET = 0
     ARGS_POST = 1
@@ -105,7 +106,7 @@ class Variable(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Fields of a variable: all, those of one name, or those whose name a regular expression finds. Case does not matter."""
+    """Fields of a variable: all, those of one name, or those whose name a regex finds. Case does not matter."""
 
     variable: Variable
     name: bytes = b""  # lower-case
@@ -228,9 +229,7 @@ class Link:
     sets: tuple[SetVariable, ...] = ()  # for each value that matches
     ctls: tuple[Ctl, ...] = ()  # once, when the whole chain has matched
     chained: bool = False  # another link follows
-    skip_to: int = (
-        -1
-    )  # first links only: the index of the link that goes on; len(links of the phase's end) ends the phase
+    skip_to: int = -1  # first links only: the index of the link that goes on
     disruption: Disruption = Disruption.NONE
     status: int = 403
     log: bool = True  # a match is told of
