@@ -26,7 +26,6 @@ _WORDS = byte_set((0x30, 0x39), (0x41, 0x5A), (0x61, 0x7A), b"_.-")
 _TEXT = _WORDS | byte_set(b" ,:/@!?+%#~*", (0x80, 0xFF))
 _QUOTED = _TEXT | byte_set(b"'\"()\t")
 ALPHABETS = (_WORDS, _TEXT, _QUOTED, ALL)
-NEEDS = (byte_set(b"<"), byte_set(b"$&;[]`{}|"))
 
 Fits = Callable[[bytes], bool]
 
@@ -99,7 +98,7 @@ def lanes(patterns: Sequence[tuple[bytes, Flags]], fits: Fits, alphabets: Sequen
                 if expressions is None:
                     ungated.add(index)
                 else:
-                    place = (_need(gate, alphabet == ALL), gate.erased)
+                    place = (_need(gate), gate.erased)
                     rows.setdefault(place, []).extend(expressions)
         steps.append(Step(alphabet, tuple(Lane(*place, tuple(found)) for place, found in sorted(rows.items()))))
     return Plan(tuple(steps), tuple(sorted(ungated)))
@@ -109,22 +108,21 @@ def _gates(index: int, tree: Node, hidden: Evasive | None, alphabet: int, erased
     if hidden is None:
         yield _Gate(index, restrict(tree, alphabet), True, 0, False)
         return
-    lost = erased & alphabet
     plain = restrict(hidden.plain, alphabet)
+    lost = erased if alphabet & erased else 0
     for head in by_head(erase(plain, lost) if lost else plain):
         yield _Gate(index, head, not lost, lost, False)
     for cut in hidden.cuts:
         yield _Gate(index, erase(restrict(cut, alphabet), lost), False, lost, True)
 
 
-def _need(gate: _Gate, sparse: bool) -> int:
-    """Of what its matches need, the set of bytes that the lane of a gate waits for."""
-    sets = required(gate.tree)
-    if gate.cut:
-        return min((mask for mask in sets if mask.bit_count() <= 2), default=0, key=int.bit_count)
-    if sparse and not gate.erased:
-        return next((need for need in NEEDS if any(mask & ~need == 0 for mask in sets)), 0)
-    return 0
+def _need(gate: _Gate) -> int:
+    """A few bytes that are no text, which a gate for an evasive pattern waits for; others are cheap enough without."""
+    if not gate.erased and not gate.cut:
+        return 0
+    few = 2 if gate.cut else 8
+    sets = (mask for mask in required(gate.tree) if mask.bit_count() <= few and not mask & _TEXT)
+    return min(sets, default=0, key=int.bit_count)
 
 
 def _expressions(gate: _Gate, exact: bool, fits: Fits) -> list[Row] | None:
