@@ -7,7 +7,7 @@ of some slots are scanned for.
 """
 from dataclasses import dataclass, field
 
-from ratelimitd.waf.program import Operator, Variable
+from ratelimitd.waf.program import SOURCES, Operator, Variable
 
 MAX_CHAINS = 64
 
@@ -25,7 +25,7 @@ NAMES = {
 
 def sources_of(variable) -> tuple:
     """(sources, whether their names are meant); no sources: the variable is computed."""
-    if variable < Variable.SOURCES:
+    if variable < SOURCES:
         return (variable,), False
     if variable in BOTH:
         return BOTH[variable], variable == Variable.ARGS_NAMES
@@ -246,6 +246,12 @@ def find_groups(blueprint) -> None:
     for number, keys in enumerate(kept):
         links = frozenset().union(*(slot.links for slot in slots if slot.group == number))
         blueprint.groups.append(Group(sorted(keys, key=order.get), links))
+
+
+def read(program) -> frozenset:
+    """The sources that anybody looks at, scanned or not."""
+    places = [*(s for link in program.links for s in link.selectors), *references(program)]
+    return frozenset(source for place in places for source in sources_of(place.variable)[0])
 
 
 # ---- names

@@ -117,7 +117,7 @@ cdef void take_back(waf_scratch *scratch, uint16_t source, const waf_fields *bef
 cdef bint read_multipart(waf_scratch *scratch, rl_view body, rl_view type, bint cut) noexcept nogil:
     cdef rl_form_data reader
     cdef rl_form_data_item item
-    cdef waf_fields before[30]
+    cdef waf_fields before[32]
     cdef uint32_t i
     cdef uint32_t arguments = scratch.arguments_size
     cdef int kind
@@ -234,6 +234,8 @@ cdef void body_read(waf_scratch *scratch, const rl_request *request, uint32_t bo
     # As ModSecurity documents it: a body that is read as fields is not there a second time as it came.
     if scratch.processor == WAF_BODY_URLENCODED or scratch.processor == WAF_BODY_NONE and scratch.force_body:
         field_add(scratch, WAF_REQUEST_BODY, NOTHING, body)
+    if scratch.program.sources[WAF_RAW_BODY].read:
+        field_add(scratch, WAF_RAW_BODY, NOTHING, body)
     read_declared(scratch, request, body, cut)
     if scratch.program.every_reading:
         read_by_looks(scratch, body, cut)

@@ -462,7 +462,9 @@ cdef waf_program *waf_build(object ir, object cache_dir) except NULL:
         for i, group in enumerate(blueprint.groups):
             program.group_count = i + 1
             builder.group(&program.groups[i], group, cache_dir)
+        read = plan.read(ir)
         for i in range(WAF_SOURCES):
+            program.sources[i].read = i in read
             builder.source(&program.sources[i], i)
         return program
     except BaseException:

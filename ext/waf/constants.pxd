@@ -31,6 +31,8 @@ cdef extern from "waf/constants.h" nogil:
         WAF_SERVER_NAME
         WAF_UNIQUE_ID
         WAF_PATH_INFO
+        WAF_RAW_PATH
+        WAF_RAW_BODY
         WAF_SOURCES
         WAF_ARGS
         WAF_ARGS_NAMES

@@ -150,6 +150,7 @@ cdef struct waf_source:
     const waf_slot *values       # by name_id when `named`, else one for all
     const waf_slot *names        # the same
     uint8_t wanted, named
+    uint8_t read                 # a selector or a text names it, scanned or not
 
 
 cdef struct waf_name:
@@ -166,7 +167,7 @@ cdef struct waf_program:
     const uint64_t *direct       # bit set: first links that are evaluated in their turn
     const waf_node *nodes
     waf_group *groups
-    waf_source sources[30]       # WAF_SOURCES
+    waf_source sources[32]       # WAF_SOURCES
     const waf_name *names        # open addressing; id 0: free
     const rl_view *store_names
     const waf_name *store_index  # open addressing over store names: id is slot + 1
@@ -280,7 +281,7 @@ cdef struct waf_scratch:
     uint32_t dynamic_order[2048] # in the order in which they were made
     uint32_t dynamic_count
     waf_field fields[2048]       # WAF_FIELDS
-    waf_fields sources[30]       # WAF_SOURCES
+    waf_fields sources[32]       # WAF_SOURCES
     uint32_t field_count
     waf_hit hits[8192]           # WAF_HITS
     uint32_t hit_count

@@ -5,6 +5,7 @@ from libc.stdlib cimport calloc, free
 from ratelimitd._ext.convert cimport Request, to_text
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.waf.build cimport waf_build, waf_databases, waf_free
+from ratelimitd._ext.waf.constants cimport WAF_SOURCES
 from ratelimitd._ext.waf.layout cimport waf_fired, waf_program, waf_result, waf_scratch
 from ratelimitd._ext.waf.select cimport item_name
 from ratelimitd._ext.waf.transaction cimport waf_request, waf_scratch_free, waf_scratch_new, waf_scratch_prepare
@@ -73,7 +74,7 @@ cdef class Program:
         cdef uint32_t source
         cdef uint32_t at
         found = []
-        for source in range(30):
+        for source in range(WAF_SOURCES):
             at = self.scratch.sources[source].first
             while at:
                 found.append((source, taken(self.scratch.fields[at - 1].name), taken(self.scratch.fields[at - 1].value)))

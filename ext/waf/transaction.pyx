@@ -158,7 +158,7 @@ cdef void lasts(waf_scratch *scratch, uint32_t *before) noexcept nogil:
 
 cdef void waf_request(
     const waf_program *program, waf_scratch *scratch, const rl_request *request, uint32_t body_limit, bint detect, waf_result *out) noexcept nogil:
-    cdef uint32_t before[30]
+    cdef uint32_t before[32]
     cdef uint32_t i
     begin(program, scratch, request, body_limit, detect, out)
     if scratch.engine == WAF_ENGINE_OFF:

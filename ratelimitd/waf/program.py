@@ -49,7 +49,8 @@ class Variable(IntEnum):
     SERVER_NAME = 27
     UNIQUE_ID = 28
     PATH_INFO = 29
-    SOURCES = 30  # how many there are
+    RAW_PATH = 30  # as sent, no query; not in SecLang
+    RAW_BODY = 31  # always there, however it is read; not in SecLang
 
     ARGS = 32
     ARGS_NAMES = 33
@@ -102,6 +103,9 @@ class Variable(IntEnum):
     MATCHED_VARS_NAMES = 93
     RULE_ID = 94  # of the running rule; in texts only
     RULE_MSG = 95
+
+
+SOURCES = 32  # how many sources there are
 
 
 @dataclass(frozen=True, slots=True)
