@@ -222,7 +222,8 @@ cdef class Builder:
         out.severity = link.severity
         out.status = link.status
         out.skip_to = max(link.skip_to, 0)
-        out.id = kept(self.program, b"%d" % link.rule)
+        out.once = link.once
+        out.id = kept(self.program, link.name or b"%d" % link.rule)
         for i, kind in enumerate(link.transformations):
             steps[<uint32_t>i] = int(kind)
         out.steps = steps

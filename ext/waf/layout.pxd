@@ -78,6 +78,7 @@ cdef struct waf_link:
     uint32_t rule
     uint8_t phase, op, negated, multi_match, capture, chained, disruption, log
     uint8_t first          # of its chain
+    uint8_t once           # the first value that matches is enough
     uint8_t batched        # its matches are found by scanning; else it is evaluated in its turn
     int8_t severity
     uint16_t status

@@ -51,7 +51,7 @@ cdef class Program:
         for i in range(out.fired_count):
             link = &self.program.links[out.fired[i].link]
             fired.append({
-                "rule": link.rule, "target": taken(item_name(self.scratch, &out.fired[i].item)), "value": taken(out.fired[i].item.value),
+                "rule": link.rule, "id": taken(link.id), "target": taken(item_name(self.scratch, &out.fired[i].item)), "value": taken(out.fired[i].item.value),
                 "score": out.fired[i].score,
             })
         return {

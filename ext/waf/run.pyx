@@ -84,6 +84,8 @@ cdef bint evaluate_items(waf_scratch *scratch, const waf_link *link, uint32_t in
             if limits and item_excluded(scratch, link, index, &item):
                 continue
             any |= try_item(scratch, link, argument, &item)
+            if any and link.once:
+                return True
     return any
 
 
@@ -115,6 +117,8 @@ cdef bint evaluate_hits(waf_scratch *scratch, const waf_link *link, uint32_t ind
             continue
         capture(scratch, link, item.value)
         matched(scratch, link, &item)
+        if link.once:
+            return True
         any = True
     return any
 

@@ -242,6 +242,8 @@ class Link:
     tags: tuple[bytes, ...] = ()
     severity: int = -1  # 0 emergency .. 7 debug
     paranoia: int = 1  # databases are shared by level
+    name: bytes = b""  # the id as text, when it is no number: "no-log4j"
+    once: bool = False  # pattern rules, no chains: the first value that matches is enough; SecLang acts on every one
     origin: str = ""  # file:line, for people
 
 
