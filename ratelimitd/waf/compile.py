@@ -1,8 +1,8 @@
 """From a rule set's syntax tree to a program: settings, exclusions, folding, then indices instead of names.
 
 Stages, in this order because each needs the one before: `configure` applies the directives that change rules, `lower`
-turns rules into links, `fold` drops what never runs, `number` gives links their places, `resolve` finds what ctl and
-skipAfter point at.
+turns rules into links, `tuned` makes them what the policy wants, `fold` drops what never runs, `number` gives links
+their places, `resolve` finds what ctl and skipAfter point at.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from ratelimitd.errors import Diagnostic, PolicyError
+from ratelimitd.errors import Diagnostic, PolicyError, Position
 from ratelimitd.waf.fold import Item, Marker, fold
 from ratelimitd.waf.lower import Lowered, Removal, lower, selector
 from ratelimitd.waf.program import Control, Ctl, Engine, Link, Program, Reference, Variable
 from ratelimitd.waf.seclang import tree
+from ratelimitd.waf.tuning import Tuning, head, tuned
 
 PHASES = 5
 SCORES = re.compile(rb"(?:inbound_|outbound_)?anomaly_score_pl\d")
 TOTALS = (b"blocking_inbound_anomaly_score", b"anomaly_score")  # the Core Rule Set's, v4 and v3
+AS_WRITTEN = Tuning()
 PARANOIA = re.compile(rb"paranoia-level/(\d)")
 
 
@@ -34,13 +36,33 @@ class Settings:
     files: tuple[str, ...] = field(default=())
 
 
-def compile_rules(configuration: tree.Configuration, initial: Sequence[tuple[bytes, bytes]] = ()) -> Program:
-    """initial: TX before the first rule. Raises PolicyError: rules that may run need what the engine does not do."""
+def compile_rules(
+    configuration: tree.Configuration, initial: Sequence[tuple[bytes, bytes]] = (), status: int = 403
+) -> Program:
+    """initial: TX before the first rule; status: of a denial that names none.
+
+    Raises PolicyError: rules that may run need what the engine does not do.
+    """
     settings, items = configure(configuration)
-    phases = [[i for i in items if isinstance(i, Marker) or i.phase == phase] for phase in range(1, PHASES + 1)]
+    return assemble(settings, items, initial, status, sources=tuple(file.path for file in configuration.files))
+
+
+def assemble(
+    settings: Settings,
+    items: Iterable[Item],
+    initial: Sequence[tuple[bytes, bytes]] = (),
+    status: int = 403,
+    tuning: Tuning = AS_WRITTEN,
+    sources: tuple[str, ...] = (),
+) -> Program:
+    """The program of these rules, in this order within their phases. Raises PolicyError as compile_rules does."""
+    wanted = [*wanted_items(items, tuning)]
+    phases = [[i for i in wanted if isinstance(i, Marker) or i.phase == phase] for phase in range(1, PHASES + 1)]
     kept, start = fold(phases, initial)
     refuse_unsupported(kept)
-    links = [*number(kept)]
+    if tuning.conditional:
+        kept[0].insert(0, head(tuning, Position("policy", 1, 1)))
+    links = [replace(k, status=k.status or status) for k in number(kept)]
     all_read = bool(borrowers(links))
     links = [replace(k, capture=k.capture and (all_read or captured(links, i))) for i, k in enumerate(links)]
     used = names_used(links)
@@ -53,8 +75,15 @@ def compile_rules(configuration: tree.Configuration, initial: Sequence[tuple[byt
         body_access=settings.body_access,
         json_depth=settings.json_depth,
         arguments_max=settings.arguments_max,
-        sources=tuple(file.path for file in configuration.files),
+        sources=sources,
     )
+
+
+def wanted_items(items: Iterable[Item], tuning: Tuning) -> Iterator[Item]:
+    for item in items:
+        made = item if isinstance(item, Marker) else tuned(item, tuning)
+        if made is not None:
+            yield made
 
 
 # ---- configure
@@ -162,6 +191,7 @@ def resolve(removal: Removal, firsts: dict[int, Lowered]) -> Ctl:
         for index, rule in firsts.items()
         if any(span.first <= rule.id <= span.last for span in removal.ids)
         or (removal.tag and removal.tag in rule.links[0].tags)
+        or any(rule in which for which in removal.which)
     )
     return Ctl(
         removal.control, rules=rules, selector=removal.selector if removal.control == Control.REMOVE_TARGETS else None

@@ -4,7 +4,7 @@ matters is known only when what never runs has been folded away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -94,6 +94,7 @@ class Removal:
     ids: tuple[tree.IdRange, ...] = ()
     tag: bytes = b""
     selector: Selector | None = None
+    which: tuple[Container[Lowered], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,7 @@ class _Rule:
             ctls=self.ctls(),
             chained=node.chained is not None,
             disruption=self.disruption(),
-            status=status.value if status and isinstance(status.value, int) else 403,
+            status=status.value if status and isinstance(status.value, int) else 0,
             log=log is None or log.name == "log",
             message=self.spoken(messages),
             tags=tuple(b"".join(p for p in self.spoken([t]) if isinstance(p, bytes)) for t in tags),
