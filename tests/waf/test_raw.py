@@ -6,8 +6,8 @@ import gzip
 from typing import Any
 
 import pytest
-
 from ratelimitd._ext.waf.probe import Program
+
 from ratelimitd.errors import PolicyError
 from ratelimitd.waf.compile import compile_rules
 from ratelimitd.waf.program import Link, Operator, Selector, Variable
@@ -22,15 +22,16 @@ def program(variable: Variable, pattern: bytes, operator: Operator = Operator.RX
 
 
 def values(rules: Program, **request: Any) -> list[bytes]:
-    return [fired["value"] for fired in rules.run({"method": b"POST", "path": b"/", **request}, detect=True)["fired"]]
+    asked = {"method": b"POST", "path": b"/", **request}
+    return [fired["value"] for fired in rules.run(asked, 1 << 17, detect=True)["fired"]]
 
 
-# A regex is scanned for; "within" is evaluated in its turn: the source is there for both.
+# A regex is scanned for, a word is evaluated in its turn: the source is there for both.
 @pytest.mark.parametrize("operator", [Operator.RX, Operator.CONTAINS_WORD])
 def test_the_path_is_as_sent_without_the_query(operator: Operator) -> None:
     rules = program(Variable.RAW_PATH, b"2F", operator)
-    assert values(rules, path=b"/a%2F%2f/..//b?x=%2F") == ([b"/a%2F%2f/..//b"] if operator == Operator.RX else [])
-    assert values(rules, path=b"/a/2F/?x") == [b"/a/2F/"]
+    assert values(rules, path=b"/a%2F/..//b?x") == [b"/a%2F/..//b"]
+    assert values(rules, path=b"/b/2F/?x") == [b"/b/2F/"]
     assert values(rules, path=b"/a?x=2F") == []
 
 
@@ -54,7 +55,7 @@ def test_content_codings_are_off_and_the_limit_holds() -> None:
     packed = gzip.compress(b"a needle")
     assert values(rules, headers=[(b"content-encoding", b"gzip")], body=packed) == [b"a needle"]
     found = rules.run({"method": b"POST", "path": b"/", "body": b"a needle"}, 7)
-    assert not found["fired"] and not found["inspected_all"]
+    assert (found["fired"], found["inspected_all"]) == ([], False)
 
 
 def test_who_does_not_ask_does_not_pay() -> None:
