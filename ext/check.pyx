@@ -1,6 +1,5 @@
 """The decision spine: one request in, one verdict out."""
 from libc.stdint cimport int16_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
-from libc.string cimport memset
 
 from ratelimitd._ext.bytes.address cimport rl_address
 from ratelimitd._ext.core cimport (
@@ -11,51 +10,29 @@ from ratelimitd._ext.core cimport (
     RL_REASON_DENY_LIST,
     RL_REASON_NO_POLICY,
     RL_REASON_OVERLOAD,
-    RL_REASON_OVER_LIMIT,
     RL_REASON_PARTIAL_BODY,
     RL_REASON_SCAN,
     rl_count,
-    rl_limit_state,
     rl_request,
     rl_verdict,
     rl_view,
 )
-from ratelimitd._ext.keying cimport KEY_TEXT_MAX, key_digest_of, key_join, key_parts, key_rate
-from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, table_decide, table_hit
+from ratelimitd._ext.inspect cimport inspect
+from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS
+from ratelimitd._ext.limits cimport limits_charge_score, limits_decide
 from ratelimitd._ext.match.attributes cimport rl_attributes_client, rl_attributes_reset
 from ratelimitd._ext.match.matcher cimport rl_matcher_run, rl_overrides_find
 from ratelimitd._ext.scan.layout cimport scan_result
 from ratelimitd._ext.scan.program cimport program_scan
-from ratelimitd._ext.snapshot cimport (
-    SNAPSHOT_MAX_KEY_PARTS,
-    snapshot_domain,
-    snapshot_find,
-    snapshot_limit,
-    snapshot_list,
-    snapshot_rate,
-)
+from ratelimitd._ext.snapshot cimport snapshot_domain, snapshot_find, snapshot_list
 from ratelimitd._ext.tell cimport tell, tell_may_deny, tell_sample
-from ratelimitd._ext.worker cimport (
-    COUNT_ALLOW_LIST,
-    COUNT_DENY_LIST,
-    COUNT_KINDS,
-    COUNT_NEAR,
-    COUNT_OVER_LIMIT,
-    COUNT_SHADOW,
-    check_shared,
-    check_worker,
-)
+from ratelimitd._ext.verdict cimport verdict_begin, verdict_deny
+from ratelimitd._ext.worker cimport COUNT_ALLOW_LIST, COUNT_DENY_LIST, COUNT_SHADOW, check_shared, check_worker, worker_count
 
 cdef enum:
     MODE_OFF = 0
     MODE_BLOCK = 2
     STATUS_TOO_LARGE = 413
-
-
-# ---- counting what happened
-
-cdef inline void _bump(check_worker *self, uint32_t slot, uint32_t kind) noexcept nogil:
-    rl_count(&self.counts[slot * COUNT_KINDS + kind], 1)
 
 
 cdef inline uint64_t _random(check_worker *self) noexcept nogil:
@@ -74,9 +51,9 @@ cdef void check(void *shared, uint32_t worker, int64_t now_ns, const rl_request 
     cdef check_shared *self = <check_shared *>shared
     cdef check_worker *mine = self.workers[worker]
     cdef const snapshot_domain *domain
-    _begin(verdict)
+    verdict_begin(verdict)
     if mine.pinned == NULL or mine.broken:
-        _deny(verdict, RL_REASON_OVERLOAD, 503)
+        verdict_deny(verdict, RL_REASON_OVERLOAD, 503)
         rl_count(&mine.totals.overload, 1)
         return
     domain = snapshot_find(mine.pinned, request.domain)
@@ -90,29 +67,22 @@ cdef void check(void *shared, uint32_t worker, int64_t now_ns, const rl_request 
     if domain.list_count and _check_lists(mine, domain, verdict):
         _finish(self, mine, domain, now_ns, request, verdict)
         return
+    mine.by_score = 0
     if domain.limit_count:
-        _check_limits(self, mine, domain, now_ns, request, verdict)
-    if domain.scan.program != NULL and (verdict.decision == RL_ALLOW or request.explain):
-        _check_scan(mine, domain, request, verdict)
+        limits_decide(self, mine, domain, now_ns, request, verdict)
+    if verdict.decision == RL_ALLOW or request.explain:
+        if domain.scan.profile_count:
+            inspect(mine, domain, request, verdict)
+        elif domain.scan.program != NULL:
+            _check_scan(mine, domain, request, verdict)
+        if mine.by_score and verdict.score:
+            limits_charge_score(self, mine, domain, now_ns, request, verdict)
     _finish(self, mine, domain, now_ns, request, verdict)
-
-
-cdef inline void _begin(rl_verdict *verdict) noexcept nogil:
-    """Everything but the arrays, whose counts are 0."""
-    memset(verdict, 0, <size_t>(<char *>&verdict.states[0] - <char *>verdict))
-    verdict.status = 200
-    verdict.deciding_state = verdict.deciding_match = verdict.tightest_state = -1
-
-
-cdef inline void _deny(rl_verdict *verdict, uint8_t reason, uint16_t status) noexcept nogil:
-    verdict.decision = RL_DENY
-    verdict.reason = reason
-    verdict.status = status
 
 
 cdef void _no_policy(check_worker *mine, rl_verdict *verdict) noexcept nogil:
     if mine.pinned.unknown_domain_deny:
-        _deny(verdict, RL_REASON_NO_POLICY, 403)
+        verdict_deny(verdict, RL_REASON_NO_POLICY, 403)
         rl_count(&mine.totals.no_policy_deny, 1)
     else:
         verdict.reason = RL_REASON_NO_POLICY
@@ -143,129 +113,17 @@ cdef bint _check_lists(check_worker *mine, const snapshot_domain *domain, rl_ver
                 if mine.watched_list.size == 0:
                     mine.watched_list = entry.name
                 verdict.shadow_denied = 1
-                _bump(mine, entry.slot, COUNT_SHADOW)
+                worker_count(mine, entry.slot, COUNT_SHADOW)
             continue
         verdict.list = entry.name
         if entry.deny:
-            _deny(verdict, RL_REASON_DENY_LIST, entry.status)
-            _bump(mine, entry.slot, COUNT_DENY_LIST)
+            verdict_deny(verdict, RL_REASON_DENY_LIST, entry.status)
+            worker_count(mine, entry.slot, COUNT_DENY_LIST)
         else:
             verdict.reason = RL_REASON_ALLOW_LIST
-            _bump(mine, entry.slot, COUNT_ALLOW_LIST)
+            worker_count(mine, entry.slot, COUNT_ALLOW_LIST)
         return True
     return False
-
-
-cdef void _check_limits(
-    check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, rl_verdict *verdict
-) noexcept nogil:
-    cdef uint32_t held = rl_matcher_run(domain.limit_matcher, mine.match_scratch, mine.attributes, mine.ids, TABLE_MAX_HITS)
-    cdef uint32_t index, states = 0, hits = 0
-    cdef int over
-    if held > TABLE_MAX_HITS:
-        rl_count(&mine.totals.limits_truncated, 1)
-        held = TABLE_MAX_HITS
-    for index in range(held):
-        if not _begin_state(self, mine, domain, mine.ids[index], request.cost, verdict, states, hits):
-            continue
-        if not verdict.states[states].unlimited:
-            mine.hit_of[hits] = <uint8_t>states
-            hits += 1
-        mine.ids[states] = mine.ids[index]
-        states += 1
-    verdict.state_count = <uint16_t>states
-    if hits == 0:
-        return
-    over = table_decide(self.table, mine.hits, hits, domain.all_or_none, request.dry_run, now_ns // 1000000)
-    for index in range(hits):
-        _end_state(mine, domain, index, verdict)
-    if over >= 0:
-        _deny_over_limit(mine, domain, hits, verdict)
-
-
-cdef bint _begin_state(
-    check_shared *self, check_worker *mine, const snapshot_domain *domain, uint32_t id, uint32_t cost, rl_verdict *verdict, uint32_t at, uint32_t hit
-) noexcept nogil:
-    """Resolves the key and the rate of limit `id` into state `at` and hit `hit`. 0 when a missing key part makes the limit not apply."""
-    cdef const snapshot_limit *limit = &domain.limits[id]
-    cdef rl_view parts[SNAPSHOT_MAX_KEY_PARTS]
-    cdef char joined[KEY_TEXT_MAX]
-    cdef rl_address client
-    cdef rl_address *known = NULL
-    cdef const snapshot_rate *rate = &limit.rate
-    cdef rl_limit_state *state = &verdict.states[at]
-    cdef table_hit *out = &mine.hits[hit]
-    cdef uint64_t charge
-    if not key_parts(mine, domain, id, parts):
-        return False
-    if limit.overrides != NULL:
-        if rl_attributes_client(mine.attributes, &client):
-            known = &client
-        rate = key_rate(limit, key_join(parts, limit.key_count, joined), known)
-    mine.rates[at] = rate
-    state.name = limit.name
-    state.policy_item = rate.policy_item
-    state.limit = rate.rule.limit
-    state.remaining = rate.rule.limit
-    state.window_ms = rate.rule.window_ms
-    state.reset_after_ms = 0
-    state.over = 0
-    state.shadow = limit.shadow
-    state.unlimited = rate.unlimited
-    if rate.unlimited:
-        return True
-    key_digest_of(&self.secret, limit, parts, &out.digest)
-    charge = <uint64_t>cost * limit.cost
-    out.rule = &rate.rule
-    out.cost = <uint32_t>min(charge, <uint64_t>0xFFFFFFFF)
-    out.slot = limit.slot
-    out.shadow = limit.shadow
-    return True
-
-
-cdef void _end_state(check_worker *mine, const snapshot_domain *domain, uint32_t hit, rl_verdict *verdict) noexcept nogil:
-    """Copies what the table saw, and keeps the tightest enforced limit up to date."""
-    cdef uint32_t at = mine.hit_of[hit]
-    cdef rl_limit_state *state = &verdict.states[at]
-    cdef rl_limit_state *tightest
-    cdef const snapshot_limit *limit = &domain.limits[mine.ids[at]]
-    cdef table_hit *seen = &mine.hits[hit]
-    state.remaining = seen.view.remaining
-    state.reset_after_ms = seen.view.reset_after_ms
-    state.over = seen.view.over
-    if state.over and state.shadow:
-        verdict.shadow_denied = 1
-        _bump(mine, limit.slot, COUNT_SHADOW)
-    elif state.remaining * 5 <= state.limit:
-        _bump(mine, limit.slot, COUNT_NEAR)
-    if state.shadow:
-        return
-    if verdict.tightest_state < 0:
-        verdict.tightest_state = <int16_t>at
-        return
-    # remaining / limit compared without a division; both fit 32 bits.
-    tightest = &verdict.states[verdict.tightest_state]
-    if state.remaining * tightest.limit < tightest.remaining * state.limit:
-        verdict.tightest_state = <int16_t>at
-
-
-cdef void _deny_over_limit(check_worker *mine, const snapshot_domain *domain, uint32_t hits, rl_verdict *verdict) noexcept nogil:
-    """Of the limits that object, the one that takes longest to relent decides: a retry before it would fail again."""
-    cdef uint32_t index, at
-    cdef const snapshot_limit *limit
-    cdef rl_limit_state *state
-    for index in range(hits):
-        at = mine.hit_of[index]
-        state = &verdict.states[at]
-        if not state.over or state.shadow:
-            continue
-        if verdict.deciding_state < 0 or state.reset_after_ms > verdict.states[verdict.deciding_state].reset_after_ms:
-            verdict.deciding_state = <int16_t>at
-    limit = &domain.limits[mine.ids[verdict.deciding_state]]
-    _deny(verdict, RL_REASON_OVER_LIMIT, limit.status)
-    verdict.tightest_state = verdict.deciding_state
-    verdict.retry_after_s = max(<uint32_t>1, (verdict.states[verdict.deciding_state].reset_after_ms + 999) // 1000)
-    _bump(mine, limit.slot, COUNT_OVER_LIMIT)
 
 
 cdef void _check_scan(check_worker *mine, const snapshot_domain *domain, const rl_request *request, rl_verdict *verdict) noexcept nogil:
@@ -307,7 +165,7 @@ cdef bint _scan_objects(const snapshot_domain *domain, uint8_t mode, rl_verdict 
         verdict.shadow_denied = 1
         return False
     if verdict.decision == RL_ALLOW:
-        _deny(verdict, reason, status)
+        verdict_deny(verdict, reason, status)
     return True
 
 
@@ -319,13 +177,13 @@ cdef void _finish(
     cdef uint32_t weight
     if verdict.decision == RL_DENY:
         verdict.reference = _random(mine)
-        _bump(mine, domain.slot, verdict.reason)
+        worker_count(mine, domain.slot, verdict.reason)
         if tell_may_deny(self, &mine.denials, now_ns, &weight):
             tell(self, mine, domain, now_ns, request, verdict, weight)
         return
-    _bump(mine, domain.slot, verdict.reason)
+    worker_count(mine, domain.slot, verdict.reason)
     if verdict.shadow_denied:
-        _bump(mine, domain.slot, COUNT_SHADOW)
+        worker_count(mine, domain.slot, COUNT_SHADOW)
         if self.denials_per_second:
             # Rarer than other allows, and what a trial is about: a sample of both would miss most.
             if tell_may_deny(self, &mine.watched, now_ns, &weight):

@@ -4,7 +4,8 @@ from libc.stdint cimport uint32_t
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.match.matcher cimport rl_matcher, rl_matcher_dump
 from ratelimitd._ext.scan.program cimport program_dump
-from ratelimitd._ext.snapshot cimport Snapshot, snapshot_domain, snapshot_limit, snapshot_list
+from ratelimitd._ext.snapshot cimport Snapshot, snapshot_domain, snapshot_limit, snapshot_list, snapshot_profile
+from ratelimitd._ext.waf.build cimport waf_databases
 
 ALGORITHMS = ("sliding_window", "fixed_window", "token_bucket")
 MODES = ("off", "detect", "block")
@@ -27,6 +28,8 @@ cdef _domain(const snapshot_domain *domain, list lines):
     for index in range(domain.limit_count):
         _limit(&domain.limits[index], domain.limit_matcher, index, lines)
     lines.append(f"  scan {MODES[domain.scan.mode]}, blocks at {domain.scan.threshold}, body up to {domain.scan.body_limit} bytes")
+    for index in range(domain.scan.profile_count):
+        lines.append(_profile(&domain.scan.profiles[index], index))
     if domain.scan.program != NULL:
         lines += ["    " + line for line in program_dump(domain.scan.program).splitlines()]
 
@@ -43,6 +46,13 @@ cdef _limit(const snapshot_limit *limit, const rl_matcher *matcher, uint32_t ind
         f"  limit {_text(limit.name)}: {rate}, {ALGORITHMS[limit.rate.rule.algorithm]}"
         f"{' (shadow)' if limit.shadow else ''}, {limit.key_count} key parts, cost {limit.cost}, slot {limit.slot}, "
         f"identity {identity}{_match(matcher, index)}"
+    )
+
+
+cdef str _profile(const snapshot_profile *profile, uint32_t index):
+    return (
+        f"    profile {index}: {profile.program.link_count} links, {profile.program.batch_count} scanned for, "
+        f"{waf_databases(profile.program)} databases, body up to {profile.body_limit} bytes"
     )
 
 

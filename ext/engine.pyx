@@ -65,6 +65,7 @@ from ratelimitd._ext.worker cimport (
     COUNT_OVER_LIMIT,
     COUNT_SHADOW,
     COUNT_SLOTS,
+    RULE_SLOTS,
     check_shared,
     check_worker,
     worker_enter,
@@ -116,6 +117,7 @@ cdef class Engine:
     cdef object _swapping         # one swap at a time; not held while a policy compiles
     cdef object _lock             # the rest: the control worker, rings, counters; never held for long
     cdef dict _slots              # (kind, domain, name) -> metric slot
+    cdef dict _rule_slots         # (domain, rule) -> slot of its matches
     cdef dict _programs           # rules -> compiled program, of the current snapshot
     cdef Snapshot _current
     cdef list _retired            # snapshots that a worker may still read
@@ -143,6 +145,7 @@ cdef class Engine:
         self._lock = threading.Lock()
         self._swapping = threading.Lock()
         self._slots = {}
+        self._rule_slots = {}
         self._programs = {}
         self._retired = []
         memcpy(&self.shared.secret, <const char *>secret, 16)
@@ -226,8 +229,8 @@ cdef class Engine:
             generation = self._current.data.generation + 1 if self._current is not None else 1
             fresh.data.generation = generation
             report = _differences(self._current.plan if self._current is not None else Plan(), fresh.plan)
-            used = {domain.scan.rules for domain in fresh.plan.domains}
-            self._programs = {rules: program for rules, program in prepared.programs.items() if rules in used}
+            used = set(fresh.owners())
+            self._programs = {rules: program for rules, program in prepared.programs.items() if program in used}
             prepared.owner = prepared.fresh = prepared.programs = None
             with self._lock:
                 if self._current is not None:
@@ -247,12 +250,14 @@ cdef class Engine:
 
     def _slot(self, kind, domain, name):
         """Slots are never taken back: a limit that returns goes on counting where it stopped. When they run out, slot 0 takes the rest."""
-        key = (kind, domain, name)
-        slot = self._slots.get(key)
+        slots, most, key = self._slots, COUNT_SLOTS, (kind, domain, name)
+        if kind == "rule":
+            slots, most, key = self._rule_slots, RULE_SLOTS, (domain, name)
+        slot = slots.get(key)
         if slot is None:
-            if len(self._slots) >= COUNT_SLOTS - 1:
+            if len(slots) >= most - 1:
                 return 0
-            slot = self._slots[key] = len(self._slots) + 1
+            slot = slots[key] = len(slots) + 1
         return slot
 
     cdef _wait_for_workers(self):
@@ -458,6 +463,7 @@ cdef class Engine:
                     "matches": self._total("scan_matches"),
                     "errors": self._total("scan_errors"),
                 },
+                "rules": self._rule_matches(),
                 "table": {
                     "keys": table.keys,
                     "max_keys": table.max_keys,
@@ -499,6 +505,19 @@ cdef class Engine:
                 out += rl_counted(&worker.totals.overload)
             else:
                 raise KeyError(name)
+        return out
+
+    cdef list _rule_matches(self):
+        """The rules that have matched; those without a slot of their own as one without a name."""
+        cdef uint32_t index, slot
+        cdef uint64_t count
+        out = []
+        for (domain, rule), slot in [((b"", b""), 0), *self._rule_slots.items()]:
+            count = 0
+            for index in range(self.shared.worker_count):
+                count += rl_counted(&self.shared.workers[index].rule_matches[slot])
+            if count:
+                out.append({"domain": domain.decode(), "rule": rule.decode("utf-8", "replace"), "count": count})
         return out
 
     cdef uint64_t _counted(self, uint32_t slot, uint32_t kind) noexcept:

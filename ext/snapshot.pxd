@@ -8,6 +8,7 @@ from ratelimitd._ext.limit.window cimport window_rule
 from ratelimitd._ext.match.attributes cimport rl_client_rule
 from ratelimitd._ext.match.matcher cimport rl_matcher, rl_overrides
 from ratelimitd._ext.scan.layout cimport scan_program
+from ratelimitd._ext.waf.layout cimport waf_program
 
 
 cdef enum:
@@ -36,6 +37,7 @@ cdef struct snapshot_limit:
     uint32_t slot         # where it is counted
     uint16_t status
     uint8_t shadow
+    uint8_t by_score
     uint8_t skip_missing_key
     rl_overrides *overrides        # NULL: none
     snapshot_rate *override_rates  # by override id
@@ -50,10 +52,21 @@ cdef struct snapshot_list:
     uint8_t shadow
 
 
+cdef struct snapshot_profile:
+    const waf_program *program
+    uint32_t *rule_slots           # by first link: where its rule's matches are counted
+    uint32_t body_limit
+    uint16_t status                # of a denial whose rule names none
+    uint8_t deny_partial_body
+
+
 cdef struct snapshot_scan:
+    snapshot_profile *profiles
+    uint32_t profile_count
     const scan_program *program    # NULL: no rules
     rl_matcher *routes             # NULL: none
     uint8_t *route_modes           # plan.ScanMode by route
+    uint32_t *route_profiles       # index by route
     uint32_t threshold
     uint32_t body_limit
     uint16_t status
@@ -93,6 +106,7 @@ cdef class Snapshot:
     cdef list _blocks              # memory, and the bytes that views point into
     cdef list _owners              # matchers, maps and programs
     cdef list _faults              # while it is built: EngineErrors about patterns
+    cdef dict waf_programs         # id of a plan's Program -> its owner: to compare Programs takes milliseconds
     cdef readonly object plan
     cdef readonly int databases
 
@@ -103,6 +117,6 @@ cdef class Snapshot:
 # The domain that a request names, the default one when it names none; NULL when there is no such domain.
 cdef const snapshot_domain *snapshot_find(const snapshot *self, rl_view name) noexcept nogil
 
-# Builds from a plan.Plan; generation is 0 until it is published. slot_of(kind, domain, name) gives the metric slot of a domain, limit, list. programs: a dict from rule tuples to
-# Program owners, reused when rules did not change. Raises EngineError.
+# Builds from a plan.Plan; generation is 0 until it is published. slot_of(kind, domain, name) gives the metric slot of a domain, limit, list or
+# rule. programs: a dict from rule tuples and Programs to owners, reused when rules did not change. Raises EngineError.
 cdef Snapshot snapshot_build(object plan, object slot_of, dict programs, object cache_dir)

@@ -25,6 +25,8 @@ from ratelimitd._ext.match.matcher cimport (
 )
 from ratelimitd._ext.scan.layout cimport scan_program
 from ratelimitd._ext.scan.program cimport program_build, program_databases, program_free
+from ratelimitd._ext.waf.build cimport waf_build, waf_databases, waf_free
+from ratelimitd._ext.waf.layout cimport waf_program
 
 from dataclasses import replace
 
@@ -97,11 +99,21 @@ cdef class _Program:
             program_free(self.data)
 
 
+cdef class _WafProgram:
+    """Owns a waf_program; shared by all profiles with the same rules, of this snapshot and of the next."""
+
+    cdef waf_program *data
+
+    def __dealloc__(self):
+        waf_free(self.data)
+
+
 cdef class Snapshot:
     def __cinit__(self):
         self._blocks = []
         self._owners = []
         self._faults = []
+        self.waf_programs = {}
         self.databases = 0
         self.data = <snapshot *>self._allocate(1, sizeof(snapshot))
 
@@ -113,6 +125,9 @@ cdef class Snapshot:
             raise MemoryError
         self._blocks.append(block)
         return block.data
+
+    def owners(self):
+        return self._owners
 
     cdef rl_view _text(self, bytes text):
         """A view of text; the bytes object is kept alive."""
@@ -177,7 +192,7 @@ cdef _build_domain(Snapshot self, snapshot_domain *out, object domain, object sl
     if out.limit_count:
         out.limit_matcher = _build_matcher(self, domain, [limit.match for limit in domain.limits])
 
-    _build_scan(self, &out.scan, domain, programs, cache_dir)
+    _build_scan(self, &out.scan, domain, slot_of, programs, cache_dir)
 
 
 cdef _build_list(Snapshot self, snapshot_list *out, object domain, object entry, object slot_of):
@@ -216,6 +231,7 @@ cdef _build_limit(Snapshot self, snapshot_limit *out, object domain, object limi
     out.slot = slot_of("limit", domain.name, limit.name)
     out.status = limit.status
     out.shadow = limit.shadow or domain.shadow
+    out.by_score = limit.by_score
     out.skip_missing_key = limit.skip_missing_key
     if limit.overrides:
         _build_overrides(self, out, limit)
@@ -253,7 +269,7 @@ cdef _build_rate(Snapshot self, snapshot_rate *out, object limit, object rate):
     out.policy_item = self._text(b'"%b";q=%d;w=%d' % (limit.name, rate.limit, seconds))
 
 
-cdef _build_scan(Snapshot self, snapshot_scan *out, object domain, dict programs, object cache_dir):
+cdef _build_scan(Snapshot self, snapshot_scan *out, object domain, object slot_of, dict programs, object cache_dir):
     cdef _Program program
     cdef int index
     scan = domain.scan
@@ -264,9 +280,22 @@ cdef _build_scan(Snapshot self, snapshot_scan *out, object domain, dict programs
     out.deny_partial_body = scan.deny_partial_body
     if scan.routes:
         out.route_modes = <uint8_t *>self._allocate(len(scan.routes), 1)
+        out.route_profiles = <uint32_t *>self._allocate(len(scan.routes), sizeof(uint32_t))
         for index, route in enumerate(scan.routes):
+            if scan.profiles and not 0 <= route.profile < len(scan.profiles):
+                raise EngineError(f"domain {domain.name.decode()}: a route to profile {route.profile} of {len(scan.profiles)}")
             out.route_modes[index] = int(route.mode)
+            out.route_profiles[index] = route.profile
         out.routes = _build_matcher(self, domain, [route.match for route in scan.routes])
+    out.profile_count = <uint32_t>len(scan.profiles)
+    out.profiles = <snapshot_profile *>self._allocate(out.profile_count, sizeof(snapshot_profile))
+    for index, profile in enumerate(scan.profiles):
+        try:
+            _build_profile(self, &out.profiles[index], domain, profile, slot_of, programs, cache_dir)
+        except EngineError as error:
+            if not error.patterns:
+                raise
+            self._faults.append(EngineError(str(error), [replace(bad, domain=domain.name) for bad in error.patterns]))
     if not scan.rules:
         return
     program = programs.get(scan.rules)
@@ -283,6 +312,35 @@ cdef _build_scan(Snapshot self, snapshot_scan *out, object domain, dict programs
     self._owners.append(program)
     self.databases += program_databases(program.data)
     out.program = program.data
+
+
+cdef _build_profile(Snapshot self, snapshot_profile *out, object domain, object profile, object slot_of, dict programs, object cache_dir):
+    cdef _WafProgram owner = _waf_program(self, profile.program, programs, cache_dir)
+    cdef uint32_t index
+    out.program = owner.data
+    out.body_limit = profile.body_limit
+    out.status = profile.status
+    out.deny_partial_body = profile.deny_partial_body
+    out.rule_slots = <uint32_t *>self._allocate(owner.data.link_count, sizeof(uint32_t))
+    for index in range(owner.data.link_count):
+        if owner.data.links[index].first:
+            out.rule_slots[index] = slot_of("rule", domain.name, owner.data.links[index].id.data[:owner.data.links[index].id.size])
+
+
+cdef _WafProgram _waf_program(Snapshot self, object rules, dict programs, object cache_dir):
+    cdef _WafProgram owner = self.waf_programs.get(id(rules))
+    if owner is not None:
+        return owner
+    owner = programs.get(rules)
+    if owner is None:
+        owner = _WafProgram()
+        owner.data = waf_build(rules, cache_dir)
+        programs[rules] = owner
+    if owner not in self.waf_programs.values():
+        self._owners.append(owner)
+        self.databases += waf_databases(owner.data)
+    self.waf_programs[id(rules)] = owner
+    return owner
 
 
 cdef rl_matcher *_build_matcher(Snapshot self, object domain, list matches) except NULL:

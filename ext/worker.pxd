@@ -1,7 +1,7 @@
 # A worker of the data plane, and what workers share. Written by its own thread alone, but for the snapshot and the ring.
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
-from ratelimitd._ext.core cimport rl_view
+from ratelimitd._ext.core cimport rl_count, rl_view
 from ratelimitd._ext.events cimport event_ring
 from ratelimitd._ext.limit.key cimport key_secret
 from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, counter_table, table_hit
@@ -9,6 +9,7 @@ from ratelimitd._ext.match.attributes cimport rl_attributes
 from ratelimitd._ext.match.matcher cimport rl_match_scratch
 from ratelimitd._ext.scan.layout cimport scan_result, scan_scratch
 from ratelimitd._ext.snapshot cimport snapshot, snapshot_rate
+from ratelimitd._ext.waf.layout cimport waf_result, waf_scratch
 
 
 # What is counted per domain, list and limit. A slot is one cache line of a worker.
@@ -23,6 +24,7 @@ cdef enum:
     COUNT_NEAR = 7              # limit: at 80 % or more
     COUNT_KINDS = 8
     COUNT_SLOTS = 32768         # slot 0 takes what finds no slot
+    RULE_SLOTS = 32768          # the same, of rules
 
 
 # Of all domains.
@@ -48,11 +50,15 @@ cdef struct check_worker:
     rl_match_scratch *match_scratch
     scan_scratch *scan_scratch_
     scan_result scanned
+    waf_scratch *waf            # NULL until a policy scans: it is large
+    waf_result found
     uint32_t ids[TABLE_MAX_HITS]
     const snapshot_rate *rates[TABLE_MAX_HITS]
     table_hit hits[TABLE_MAX_HITS]
-    uint8_t hit_of[TABLE_MAX_HITS]
+    uint8_t hit_of[TABLE_MAX_HITS]   # the state of a hit
+    uint32_t by_score           # hits at the end of the array, which wait for the scan
     uint64_t *counts            # [COUNT_SLOTS][COUNT_KINDS]
+    uint64_t *rule_matches      # [RULE_SLOTS]
     check_totals totals
     event_ring ring
     uint64_t random
@@ -74,6 +80,10 @@ cdef struct check_shared:
     uint32_t denials_per_second # logged at most; as many again of those that are only watched
     uint32_t worker_count
     check_worker **workers
+
+
+cdef inline void worker_count(check_worker *self, uint32_t slot, uint32_t kind) noexcept nogil:
+    rl_count(&self.counts[slot * COUNT_KINDS + kind], 1)
 
 
 cdef check_worker *worker_new(uint64_t seed) noexcept nogil

@@ -119,6 +119,7 @@ class Engine:
          "limits": [{"domain", "limit", "list", "near", "shadow_denied"}],   # a row is of a limit or of a list
          "shadow_denied": {domain: int},   # allowed checks that would be denied, were limits, lists and scan enforced
          "scan": {"scans", "bytes", "matches", "errors"},
+         "rules": [{"domain", "rule", "count"}],   # rules that matched; without names: those that found no counter
          "table": {"keys", "max_keys", "inserted", "evicted", "expired", "sketched", "bytes"},
          "limits_truncated": int,   # checks to which more limits applied than one check counts
          "ring": {"lost"}, "generation": int}

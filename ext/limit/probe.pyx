@@ -6,6 +6,7 @@ from ratelimitd._ext.limit.key cimport key_digest, key_hash, key_secret
 from ratelimitd._ext.limit.table cimport (
     TABLE_MAX_HITS,
     counter_table,
+    table_charge,
     table_decide,
     table_free,
     table_get_stats,
@@ -122,6 +123,15 @@ def replay(rule, list arrivals, bint count_denied=False):
     return bytes(admitted)
 
 
+cdef fill(table_hit *out, window_rule *rule, hit):
+    rule[0] = as_rule(hit[1])
+    out.digest = as_digest(hit[0])
+    out.rule = rule
+    out.cost = hit[2]
+    out.shadow = hit[3]
+    out.slot = hit[4] if len(hit) > 4 else 0
+
+
 cdef class Table:
     """A counter table. A hit is (digest (lo, hi), rule, cost, shadow[, metric slot])."""
     cdef counter_table *table
@@ -140,15 +150,20 @@ cdef class Table:
         cdef window_rule rules[TABLE_MAX_HITS]
         cdef int count = len(hits), i, first
         for i in range(count):
-            rules[i] = as_rule(hits[i][1])
-            native[i].digest = as_digest(hits[i][0])
-            native[i].rule = &rules[i]
-            native[i].cost = hits[i][2]
-            native[i].shadow = hits[i][3]
-            native[i].slot = hits[i][4] if len(hits[i]) > 4 else 0
+            fill(&native[i], &rules[i], hits[i])
         with nogil:
             first = table_decide(self.table, native, count, all_or_none, dry, now_ms)
         return first, [as_tuple(native[i].view) for i in range(count)]
+
+    def charge(self, hits, int64_t now_ms):
+        """[(used, remaining, reset_after_ms, over)]"""
+        cdef table_hit native[TABLE_MAX_HITS]
+        cdef window_rule rules[TABLE_MAX_HITS]
+        cdef int count = len(hits), i
+        for i in range(count):
+            fill(&native[i], &rules[i], hits[i])
+        table_charge(self.table, native, count, now_ms)
+        return [as_tuple(native[i].view) for i in range(count)]
 
     def lookup(self, digest, rule, int64_t now_ms):
         cdef key_digest key = as_digest(digest)

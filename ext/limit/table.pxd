@@ -42,6 +42,9 @@ cdef void table_free(counter_table *table) noexcept nogil
 # those that are over are not. dry: charge nothing. Returns the index of the first non-shadow hit that is over, or -1.
 cdef int table_decide(counter_table *table, table_hit *hits, int count, bint all_or_none, bint dry, int64_t now_ms) noexcept nogil
 
+# Charges every hit, whether it fits or not, and views it after that; nothing is over. For what is known only when the check is decided.
+cdef void table_charge(counter_table *table, table_hit *hits, int count, int64_t now_ms) noexcept nogil
+
 # Look without counting: TABLE_COUNTED and *out, TABLE_ESTIMATED when only the sketch knows the key (used is then no less than its hits
 # in the window, and may be those of others), or TABLE_UNKNOWN.
 cdef int table_lookup(counter_table *table, const key_digest *digest, const window_rule *rule, int64_t now_ms, window_view *out) noexcept nogil

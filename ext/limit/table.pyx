@@ -382,6 +382,25 @@ cdef int table_decide(counter_table *table, table_hit *hits, int count, bint all
     return first
 
 
+cdef void table_charge(counter_table *table, table_hit *hits, int count, int64_t now_ms) noexcept nogil:
+    cdef counter_shard *order[TABLE_MAX_HITS]
+    cdef sighting seen[TABLE_MAX_HITS]
+    cdef int shards, i
+    if count > TABLE_MAX_HITS:
+        count = TABLE_MAX_HITS
+    now_ms = window_clock(now_ms)
+    shards = find_places(table, hits, count, seen, order)
+    lock_shards(order, shards)
+    find_candidates(hits, count, seen)
+    for i in range(count):
+        if seen[i].slot == NULL or not same_key(&seen[i].slot.digest, &hits[i].digest):
+            seen[i].slot = shard_find(seen[i].shard, &hits[i].digest)
+        seen[i].paired = False
+        hits[i].view.over = 0
+    settle_all(hits, count, seen, True, now_ms)
+    unlock_shards(order, shards)
+
+
 cdef int table_lookup(counter_table *table, const key_digest *digest, const window_rule *rule, int64_t now_ms, window_view *out) noexcept nogil:
     cdef counter_shard *shard = shard_of(table, digest)
     cdef const counter_slot *slot

@@ -198,7 +198,7 @@ cdef struct waf_fields:
 
 # A value of a link's target.
 cdef struct waf_item:
-    uint16_t variable
+    uint16_t variable            # WAF_LITERAL: no item at all
     rl_view name                 # empty: the variable has one value
     rl_view value
 
@@ -244,7 +244,7 @@ cdef struct waf_removal:
 cdef struct waf_fired:
     uint32_t link
     uint32_t score
-    waf_item item                # the last that matched
+    waf_item item                # the last that matched; none for an action without conditions
 
 
 # What a transaction came to.

@@ -7,7 +7,7 @@ from ratelimitd._ext.waf.act cimport act_on_match, act_on_rule
 from ratelimitd._ext.waf.constants cimport *
 from ratelimitd._ext.waf.fields cimport digits
 from ratelimitd._ext.waf.layout cimport (
-    WAF_FIRED, WAF_MATCHED, waf_field, waf_fired, waf_hit, waf_item, waf_link, waf_program, waf_scratch, waf_selector,
+    WAF_FIRED, WAF_LITERAL, WAF_MATCHED, waf_field, waf_fired, waf_hit, waf_item, waf_link, waf_program, waf_scratch, waf_selector,
 )
 from ratelimitd._ext.waf.operate cimport capture, operate
 from ratelimitd._ext.waf.select cimport (
@@ -156,7 +156,7 @@ cdef void fired(waf_scratch *scratch, uint32_t index) noexcept nogil:
         entry.item = scratch.matched[scratch.matched_count - 1]
     else:
         entry.item.name = entry.item.value = NOTHING
-        entry.item.variable = 0
+        entry.item.variable = WAF_LITERAL
 
 
 cdef void disrupt(waf_scratch *scratch, const waf_link *link) noexcept nogil:

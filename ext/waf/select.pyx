@@ -4,7 +4,7 @@ from libc.string cimport memcmp, strlen
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.waf.constants cimport *
 from ratelimitd._ext.waf.layout cimport (
-    WAF_CAPTURES, waf_field, waf_item, waf_link, waf_scratch, waf_selector, waf_value,
+    WAF_CAPTURES, WAF_LITERAL, waf_field, waf_item, waf_link, waf_scratch, waf_selector, waf_value,
 )
 from ratelimitd._ext.waf.fields cimport computed, joined
 from ratelimitd._ext.waf.operate cimport finds
@@ -222,7 +222,10 @@ cdef bint item_excluded(waf_scratch *scratch, const waf_link *link, uint32_t ind
 
 
 cdef rl_view item_name(waf_scratch *scratch, const waf_item *item) noexcept nogil:
-    cdef rl_view name = rl_view(waf_variable_names[item.variable], <uint32_t>strlen(waf_variable_names[item.variable]))
+    cdef rl_view name
+    if item.variable == WAF_LITERAL:
+        return NOTHING
+    name = rl_view(waf_variable_names[item.variable], <uint32_t>strlen(waf_variable_names[item.variable]))
     if item.name.size == 0:
         return name
     return joined(scratch, name, rl_view(":", 1), item.name)

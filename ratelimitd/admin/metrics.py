@@ -1,8 +1,8 @@
 """/metrics: the engine's native counters in the Prometheus format, read when scraped.
 
 Names follow the Prometheus conventions. Label values come from the policy, not from callers, and are bounded all the
-same: the first MAX_LIMITS limits and lists keep their names for the life of the process, later ones are summed under
-"other". A limit and a list may share a name, so each has a label of its own.
+same: the first MAX_LIMITS limits and lists and the first MAX_RULES rules that matched keep their names for the life of
+the process, later ones are summed under "other". A limit and a list may share a name, so each has a label of its own.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from starlette.routing import Route
 from ratelimitd.admin.context import Context
 
 MAX_LIMITS = 1000
+MAX_RULES = 1000
 OTHER = "other"
 PLACE = ("domain", "limit", "list")  # what decided; the other of limit and list is empty
 
@@ -82,6 +83,7 @@ class EngineCollector(Collector):
     def __init__(self, context: Context) -> None:
         self._context = context
         self._names = Names()
+        self._rules = Names(MAX_RULES)
 
     def describe(self) -> Iterable[Metric]:
         return []  # registering must not scrape
@@ -92,6 +94,7 @@ class EngineCollector(Collector):
         yield from self._server(stats["server"], stats["latency_bounds_us"])
         yield from self._table(stats["table"])
         yield from self._scan(stats["scan"])
+        yield self._rule_matches(stats["rules"])
         yield from self._policy()
         text = "Checks to which more limits applied than one check counts."
         yield _counter("limits_truncated", text, stats["limits_truncated"])
@@ -177,6 +180,17 @@ class EngineCollector(Collector):
         yield _counter("scan_bytes", "Bytes that were scanned.", scan["bytes"])
         yield _counter("scan_matches", "Rules that matched.", scan["matches"])
         yield _counter("scan_errors", "Scans that failed.", scan["errors"])
+
+    def _rule_matches(self, rows: list[dict[str, Any]]) -> Metric:
+        """Of rules that matched, and of no others: a rule set has hundreds that never do."""
+        sums: defaultdict[tuple[str, ...], int] = defaultdict(int)
+        for row in rows:
+            place = self._rules.bound(row["domain"], row["rule"])[:2] if row["rule"] else (OTHER, OTHER)
+            sums[place] += row["count"]
+        family = CounterMetricFamily("ratelimitd_rule_matches", "Matches by rule.", labels=["domain", "rule"])
+        for labels, count in sums.items():
+            family.add_metric(list(labels), count)
+        return family
 
     def _policy(self) -> Iterator[Metric]:
         reload = self._context.reload()

@@ -32,6 +32,7 @@ class Counted:
             row(2, "deny", "deny_list", list_="login"),
             row(40, "allow", ""),
         ]
+        self.rules: list[dict[str, Any]] = [{"domain": "shop", "rule": "942100", "count": 6}]
 
     def stats(self) -> dict[str, Any]:
         return {
@@ -60,6 +61,7 @@ class Counted:
             ],
             "shadow_denied": {"shop": 11},
             "scan": {"scans": 1, "bytes": 2, "matches": 3, "errors": 4},
+            "rules": self.rules,
             "table": {
                 "keys": 5,
                 "max_keys": 100,
@@ -192,6 +194,17 @@ def test_labels_are_bounded_and_no_series_goes_backwards() -> None:
     engine.rows = [row(2, "deny", "over_limit", limit=f"l{n}") for n in reversed(range(1500))]
     second = scrape()
     assert all(second[labels] >= count for labels, count in first.items())
+
+
+def test_matches_by_rule_are_bounded() -> None:
+    engine = Counted()
+    engine.rules = [{"domain": "d", "rule": str(n), "count": 1 + n} for n in range(1005)]
+    engine.rules.append({"domain": "", "rule": "", "count": 7})
+    (family,) = [f for f in registry(engine).collect() if f.name == "ratelimitd_rule_matches"]
+    found = {(s.labels["domain"], s.labels["rule"]): s.value for s in family.samples}
+    assert len(found) == 1001
+    assert found["d", "999"] == 1000
+    assert found[OTHER, OTHER] == sum(range(1001, 1006)) + 7
 
 
 def test_a_limit_that_has_a_name_keeps_it() -> None:

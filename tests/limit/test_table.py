@@ -172,6 +172,23 @@ def test_a_counter_in_the_table_equals_the_model(
         assert table.decide(check, now, all_or_none, dry) == truth.decide(check, now, all_or_none, dry)
 
 
+charges = st.lists(st.tuples(st.lists(hits, max_size=6), st.booleans(), st.integers(-200, 3000)), max_size=40)
+
+
+@settings(max_examples=300, deadline=None)
+@given(charges, st.sampled_from([100, 10_000]))
+def test_what_is_charged_unasked_equals_the_model(script: list[tuple[list[Hit], bool, int]], max_keys: int) -> None:
+    table, truth, now = probe.Table(max_keys), Model(), T0
+    for check, asked, pause in script:
+        now += pause
+        if asked:
+            assert table.decide(check, now) == truth.decide(check, now)
+        else:
+            fresh = {hit.digest for hit in check if not hit.cost and hit.digest not in truth.counters}
+            views = zip(check, table.charge(check, now), truth.charge(check, now), strict=True)
+            assert all(seen == wanted for hit, seen, wanted in views if hit.digest not in fresh)
+
+
 @pytest.mark.parametrize("hits_per_check", [1, 3])
 def test_threads_admit_exactly_the_limit(hits_per_check: int) -> None:
     limit, threads = 5000, 4

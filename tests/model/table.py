@@ -42,3 +42,13 @@ class Table:
             elif not dry and hit.digest in self.counters:
                 window.charge(hit.rule, self.counters[hit.digest], now, 0)
         return first, views
+
+    def charge(self, hits: list[Hit], now: int) -> list[View]:
+        """Every hit, whether it fits or not."""
+        views: list[View] = []
+        for hit in hits:
+            if hit.cost or hit.digest in self.counters:
+                counter = self.counters.setdefault(hit.digest, window.fresh(hit.rule, now))
+                window.charge(hit.rule, counter, now, hit.cost)
+            views.append(window.peek(hit.rule, self.counter(hit, now), now)._replace(over=False))
+        return views

@@ -1,0 +1,17 @@
+# The limits of a check: which apply, what their counters say, who denies.
+from libc.stdint cimport int64_t
+
+from ratelimitd._ext.core cimport rl_request, rl_verdict
+from ratelimitd._ext.snapshot cimport snapshot_domain
+from ratelimitd._ext.worker cimport check_shared, check_worker
+
+# Fills the verdict's states, charges, and denies when a limit objects. Limits by score are only looked at: they object when nothing is left.
+cdef void limits_decide(
+    check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, rl_verdict *verdict
+) noexcept nogil
+
+# After the scan: charges the limits by score, whatever was decided, unless a limit had denied before. A charge is at most the limit itself, and
+# one that had nothing left is charged no more, so that a token bucket, too, is free again within two windows.
+cdef void limits_charge_score(
+    check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, rl_verdict *verdict
+) noexcept nogil
