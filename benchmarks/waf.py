@@ -19,6 +19,7 @@ from .servers import ROOT, BenchError, Cores, on_cores
 SHARED = Path(os.environ.get("RATELIMITD_SHARED", ROOT.parent / "shared"))
 CORAZA = ROOT / "benchmarks" / "peers" / "coraza"
 
+OURS = "ratelimitd"
 Turn = dict[str, float]  # request: CPU microseconds
 
 
@@ -44,7 +45,11 @@ def go() -> str | None:
 def engines(directory: Path) -> dict[str, list[str]]:
     """The command of each engine that can run here; without Go there is no Coraza. Writes the requests and builds."""
     crs = str(core_rule_set())
-    commands = {"libmodsecurity": [sys.executable, "-m", "benchmarks.peers.modsecurity", "--crs", crs]}
+    commands = {
+        OURS: [sys.executable, "-m", "benchmarks.core_rules", "--crs", crs],
+        "libmodsecurity": [sys.executable, "-m", "benchmarks.peers.modsecurity", "--crs", crs],
+    }
+    output("compiling the rules", [*commands[OURS], "--seconds", "0"])  # once, into the cache
     if toolchain := go():
         requests, binary = directory / "waf_requests.json", directory / "coraza"
         waf_requests.write(requests)

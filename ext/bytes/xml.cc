@@ -105,6 +105,25 @@ struct XmlReader {
   }
 };
 
+bool blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\0'; }
+
+// Does some tag have more attributes than we let libxml2 compare with each other, which it does pair by pair? A tag ends
+// before the next "<", which no attribute value may hold; in UTF-16 that byte may be half of anything, so there all
+// count together.
+bool crowded(rl_view body) {
+  const bool wide = std::memchr(body.data, 0, body.size) != nullptr;
+  const char *end = body.data + body.size;
+  uint32_t count = 0;
+  for (const char *at = body.data; at < end && count <= RL_XML_ATTRIBUTES;) {
+    char c = *at++;
+    if (c == '<' && !wide) count = 0;
+    if (c != '=') continue;
+    while (at < end && blank(*at)) ++at;
+    count += at < end && (*at == '"' || *at == '\'');
+  }
+  return count > RL_XML_ATTRIBUTES;
+}
+
 XmlReader *reader(void *context) { return static_cast<XmlReader *>(context); }
 
 void start_document(void *context) { xmlSAX2StartDocument(reader(context)->parser); }
@@ -191,6 +210,7 @@ int rl_xml_read(rl_xml *self, rl_view body) {
   self->has_root = 0;
   self->text_size = self->values_size = self->attributes_count = self->arguments_count = 0;
   if (body.size == 0 || body.size > INT32_MAX) return body.size == 0 ? RL_XML_INVALID : RL_XML_TOO_LARGE;
+  if (rl::crowded(body)) return RL_XML_TOO_LARGE;
   xmlSAXHandler handler = rl::make_handler();
   rl::XmlReader reader;
   reader.out = self;

@@ -12,11 +12,14 @@ extern "C" {
 enum {
   RL_XML_OK = 0,
   RL_XML_INVALID = -1,    // not well-formed (REQBODY_ERROR); what was found until then is there
-  RL_XML_TOO_LARGE = -2,  // out of room, or entities expand to more than text_room bytes
+  RL_XML_TOO_LARGE = -2,  // out of room, too many attributes, or entities expand to more than text_room bytes
   RL_XML_DEEP = -3,       // more than RL_XML_DEPTH levels
 };
 
-enum { RL_XML_DEPTH = 257 };  // libxml2's own for documents
+enum {
+  RL_XML_DEPTH = 257,        // libxml2's own for documents
+  RL_XML_ATTRIBUTES = 2048,  // of one element; about that, in other encodings than UTF-8's kin
+};
 
 typedef struct rl_xml {
   // Brought by the caller.

@@ -7,11 +7,10 @@ of some slots are scanned for.
 """
 from dataclasses import dataclass, field
 
+from ratelimitd.waf.databases import Expression
 from ratelimitd.waf.program import SOURCES, Operator, Variable
 
 MAX_CHAINS = 64
-
-DOTALL, CASELESS, MULTILINE, SINGLEMATCH, ALLOWEMPTY = 2, 1, 4, 8, 16   # hs_compile.h
 
 BOTH = {Variable.ARGS: (Variable.ARGS_GET, Variable.ARGS_POST), Variable.ARGS_NAMES: (Variable.ARGS_GET, Variable.ARGS_POST)}
 NAMES = {
@@ -50,16 +49,8 @@ class Slot:
 
 
 @dataclass
-class Expression:
-    """What makes a set of links match: any of the patterns (bytes, Hyperscan flags); `confirm`: then this regex must find it too."""
-
-    patterns: tuple
-    confirm: bytes = b""
-
-
-@dataclass
 class Group:
-    expressions: list                             # keys of Blueprint.expressions
+    expressions: list
     links: frozenset = frozenset()
 
 
@@ -70,18 +61,17 @@ class Blueprint:
     chains: list = field(default_factory=list)
     chains_of: dict = field(default_factory=dict)      # batched link -> indices of chains
     nodes: list = field(default_factory=list)
-    expressions: dict = field(default_factory=dict)    # key -> Expression
-    key_of: dict = field(default_factory=dict)         # batched link -> key; SQLi and XSS links have none
+    expressions: dict = field(default_factory=dict)    # Expression -> None, in order
+    key_of: dict = field(default_factory=dict)         # batched link -> Expression; SQLi and XSS links have none
     names: list = field(default_factory=list)          # spelt out in selectors: number is index + 1
     slots: dict = field(default_factory=dict)          # (source, is_name) -> {name number or 0: Slot}
     groups: list = field(default_factory=list)
     store: list = field(default_factory=list)          # names of TX and its kin: slot is the index
 
 
-def draw(program, refused) -> Blueprint:
-    """refused(expression): the database cannot take it; its links are evaluated in their turn."""
+def draw(program) -> Blueprint:
     blueprint = Blueprint(list(program.links))
-    find_batched(blueprint, refused)
+    find_batched(blueprint)
     blueprint.chains = sorted({chain for index in blueprint.batched for chain in chains_of(blueprint.links[index])})
     number = {chain: i for i, chain in enumerate(blueprint.chains)}
     blueprint.chains_of = {index: [number[chain] for chain in chains_of(blueprint.links[index])] for index in blueprint.batched}
@@ -104,41 +94,41 @@ def escaped(text) -> bytes:
     return b"".join(b"\\x%02x" % c for c in text)
 
 
-def expression_of(link, negated=False):
-    """The expression of a link, or None: the operator is not one that scanning finds. negated: whether the link negates or not."""
-    flags = DOTALL | MULTILINE | SINGLEMATCH | ALLOWEMPTY
-    if link.negated and not negated or not constant(link.argument):
+def expression_of(link):
+    """What scanning looks for in the name of a link, whether that negates or not; None: the operator is not one that scanning finds."""
+    if not constant(link.argument):
         return None
     argument = b"".join(link.argument)
     if link.operator == Operator.RX:
-        return Expression(((argument, flags | (CASELESS if link.ignore_case else 0)),))
+        return Expression(argument, link.ignore_case)
     if link.operator == Operator.PHRASES:
-        return Expression(tuple((escaped(phrase), flags | CASELESS) for phrase in link.phrases if phrase)) if any(link.phrases) else None
+        return Expression(phrases=link.phrases) if link.phrases else None
     if not argument:
         return None
     if link.operator == Operator.CONTAINS:
-        return Expression(((escaped(argument), flags),))
+        return Expression(escaped(argument))
     if link.operator == Operator.BEGINS_WITH:
-        return Expression(((rb"\A" + escaped(argument), flags),))
+        return Expression(rb"\A" + escaped(argument))
     if link.operator == Operator.ENDS_WITH:
-        return Expression(((escaped(argument) + rb"\z", flags),))
+        return Expression(escaped(argument) + rb"\z")
     if link.operator == Operator.STREQ:
-        return Expression(((rb"\A" + escaped(argument) + rb"\z", flags),))
+        return Expression(rb"\A" + escaped(argument) + rb"\z")
     if link.operator == Operator.VALIDATE_BYTE_RANGE:
-        return outside(argument, flags)
+        return outside(argument)
     return None
 
 
-def outside(ranges, flags):
+def outside(ranges):
+    """Any byte that is not in the ranges."""
     allowed = set()
     for part in ranges.split(b","):
         low, _, high = part.strip().partition(b"-")
         allowed.update(range(int(low), int(high or low) + 1))
     others = [c for c in range(256) if c not in allowed]
-    return Expression(((b"[" + escaped(bytes(others)) + b"]", flags),)) if others else None
+    return Expression(b"[" + escaped(bytes(others)) + b"]") if others else None
 
 
-def find_batched(blueprint, refused) -> None:
+def find_batched(blueprint) -> None:
     chains = set()
     first = True
     for index, link in enumerate(blueprint.links):
@@ -152,10 +142,10 @@ def find_batched(blueprint, refused) -> None:
             key = None
         else:
             expression = expression_of(link)
-            if expression is None or refused(expression):
+            if expression is None:
                 continue
-            key = (expression.patterns, expression.confirm)
-            blueprint.expressions[key] = expression
+            key = expression
+            blueprint.expressions[key] = None
         wanted = chains | set(chains_of(link))
         if len(wanted) > MAX_CHAINS:
             continue
@@ -230,17 +220,19 @@ def keys_of(blueprint, links) -> frozenset:
 
 
 def find_groups(blueprint) -> None:
-    """A group for each set of expressions; a set that fills at least half of a larger one uses that."""
+    """A group for each set of expressions, but sets that have most in common share one: a hit is masked by who looks, and a string that comes
+    from several places is then scanned once."""
     order = {key: i for i, key in enumerate(blueprint.expressions)}
     slots = [slot for by_name in blueprint.slots.values() for slot in by_name.values() if slot.links]
     wanted = sorted({keys_of(blueprint, slot.links) for slot in slots}, key=lambda keys: (-len(keys), sorted(map(order.get, keys))))
     kept = []
     group_of = {}
     for keys in wanted:
-        hosts = [i for i, host in enumerate(kept) if keys <= host and len(host) <= 2 * len(keys)]
-        if not hosts:
+        at = next((i for i, host in enumerate(kept) if 2 * len(keys & host) >= len(keys | host)), len(kept))
+        if at == len(kept):
             kept.append(keys)
-        group_of[keys] = hosts[-1] if hosts else len(kept) - 1
+        kept[at] |= keys
+        group_of[keys] = at
     for slot in slots:
         slot.group = group_of[keys_of(blueprint, slot.links)]
     for number, keys in enumerate(kept):

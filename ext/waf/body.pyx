@@ -20,7 +20,7 @@ from ratelimitd._ext.waf.layout cimport waf_fields, waf_scratch
 
 cdef enum:
     NAMES_BYTES = 65536       # of a JSON body's arguments, beyond eight times its size
-    XML_ATTRIBUTES = 1024
+    XML_ATTRIBUTES = 16384
     INFLATE_RATIO = 100
 
 cdef rl_view NOTHING = rl_view("", 0)
@@ -152,12 +152,12 @@ cdef bint read_xml(waf_scratch *scratch, rl_view body) noexcept nogil:
     cdef uint32_t i
     cdef int status
     reader.text_room = reader.values_room = body.size + 1024
-    reader.attributes_room = XML_ATTRIBUTES
+    reader.attributes_room = min(<uint32_t>XML_ATTRIBUTES, body.size // 4 + 1)
     reader.arguments_room = 0
     reader.arguments = NULL
     reader.text = room_for(scratch, reader.text_room)
     reader.values = room_for(scratch, reader.values_room)
-    reader.attributes = <rl_view *>room_for(scratch, XML_ATTRIBUTES * sizeof(rl_view))
+    reader.attributes = <rl_view *>room_for(scratch, reader.attributes_room * sizeof(rl_view))
     if reader.text == NULL or reader.values == NULL or reader.attributes == NULL:
         return False
     status = rl_xml_read(&reader, body)

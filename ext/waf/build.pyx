@@ -6,21 +6,30 @@ from ratelimitd._ext.bytes.operators cimport rl_byte_set, rl_byte_set_parse, rl_
 from ratelimitd._ext.bytes.transform cimport rl_transform_classes
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.scan.arena cimport arena_free, arena_reset, arena_zeroed
-from ratelimitd._ext.scan.database cimport database_acquire, database_release
+from ratelimitd._ext.scan.database cimport database_acquire, database_fault, database_release, shared_database
 from ratelimitd._ext.scan.hs cimport HS_SUCCESS, hs_alloc_scratch, hs_free_scratch, hs_scan, hs_scratch_t
 from ratelimitd._ext.waf.constants cimport WAF_OP_RX, WAF_SOURCES
 from ratelimitd._ext.waf.layout cimport (
-    WAF_LITERAL, waf_ctl, waf_group, waf_lane, waf_link, waf_name, waf_networks, waf_node, waf_part, waf_program, waf_selector, waf_set, waf_slot, waf_source,
+    WAF_LITERAL, waf_ctl, waf_group, waf_lane, waf_link, waf_name, waf_networks, waf_node, waf_part, waf_program, waf_row, waf_selector, waf_set, waf_slot,
+    waf_source, waf_step,
     waf_text, waf_use, waf_value,
 )
-from ratelimitd._ext.bytes.pcre cimport RL_PCRE_CASELESS, rl_pcre, rl_pcre_compile, rl_pcre_free
+from ratelimitd._ext.bytes.pcre cimport (
+    RL_PCRE_CASELESS, RL_PCRE_GROUPS, rl_pcre, rl_pcre_compile, rl_pcre_free, rl_pcre_match, rl_pcre_scratch, rl_pcre_scratch_free,
+    rl_pcre_scratch_new, rl_span,
+)
 from ratelimitd._ext.waf.operate cimport injection_open
 from ratelimitd._ext.waf.store cimport number_of
+
+import os
 
 from ratelimitd._ext.scan.database import PatternError
 from ratelimitd._ext.waf import blueprint as plan
 from ratelimitd.errors import EngineError
-from ratelimitd.waf.program import Change, Operator, Variable
+from ratelimitd.waf import databases
+from ratelimitd.waf.databases import FLAGS, phrase_rows
+from ratelimitd.waf.program import Operator
+from ratelimitd.waf.regex.nodes import ALL
 
 cdef extern from "bytes/hash.h" nogil:
     uint64_t rl_hash(rl_view text)
@@ -82,6 +91,8 @@ cdef class Builder:
     cdef waf_program *program
     cdef object blueprint
     cdef object cache_dir
+    cdef dict tables           # set of bytes -> its table
+    cdef list held             # addresses of databases that are wanted soon
     cdef dict slot_of          # store name -> slot
     cdef dict id_of            # spelt out name -> number
     cdef dict regexes          # (pattern, ignore_case) -> index
@@ -197,9 +208,9 @@ cdef class Builder:
         if link.operator in REGEXES:
             out.regex = self.regex(argument, link.ignore_case, link.origin)
         elif link.operator == Operator.PHRASES:
-            expression = plan.expression_of(link, True)
-            if not out.batched and expression is not None:
-                out.phrases = database_acquire([(pattern, flags, 0) for pattern, flags in expression.patterns], self.cache_dir)
+            if not out.batched and link.phrases:
+                rows = phrase_rows([plan.expression_of(link)], ALL)
+                out.phrases = database_acquire([(row.pattern, row.flags, 0) for row in rows], self.cache_dir)
         elif link.operator == Operator.VALIDATE_BYTE_RANGE:
             out.bytes = byte_set_of(self.program, argument)
         elif link.operator == Operator.IP_MATCH:
@@ -268,21 +279,87 @@ cdef class Builder:
         self.program.most_expressions = max(self.program.most_expressions, out.expressions)
         self.uses(out, uses)
         out.confirm = <const rl_pcre **>room(self.program, len(uses) * sizeof(void *))
-        patterns = []
-        for i, key in enumerate(keys):
-            expression = blueprint.expressions[key]
-            patterns += [(pattern, flags, i) for pattern, flags in expression.patterns]
-            if expression.confirm:
-                out.confirm[<uint32_t>i] = self.regex(expression.confirm, False, "")
-        out.lanes = <waf_lane *>room(self.program, sizeof(waf_lane))
-        if patterns:
-            try:
-                out.lanes[0].shared = database_acquire(patterns, cache_dir)
-            except PatternError as error:
-                raise EngineError(f"{error} (pattern {plan_text(patterns[error.index][0])})") from None
-            out.lanes[0].database = out.lanes[0].shared.database
-            out.lane_count = 1
+        drawn = self.drawn(keys)
+        for i in {row.expression for _, found in drawn.steps for database in found for row in database.rows if not row.exact} | set(drawn.ungated):
+            out.confirm[<uint32_t>i] = self.regex(keys[i].regex, keys[i].ignore_case, "")
+        if drawn.ungated:
+            out.ungated = bit_set(self.program, drawn.ungated, out.expressions)
+        self.steps(out, drawn)
         out.empty = self.empty(out)
+
+    def drawn(self, keys):
+        """The plan whose databases compile, from disk if it is there. Nearly always everything fits, so that is tried first."""
+        path = databases.plan_path(keys, os.fspath(self.cache_dir)) if self.cache_dir else None
+        known = databases.read(path) if path else None
+        if known:
+            return known
+        made = databases.draw(keys, lambda pattern: True)
+        if not self.compiles(made):
+            made = databases.draw(keys, fits)
+        if path:
+            databases.write(path, made)
+        return made
+
+    def compiles(self, drawn) -> bool:
+        """Keeps the databases until the program has them."""
+        try:
+            for _, found in drawn.steps:
+                for database in found:
+                    self.held.append(<size_t>database_acquire(rows_of(database), self.cache_dir))
+        except PatternError:
+            return False
+        return True
+
+    cdef void steps(self, waf_group *out, drawn) except *:
+        """The databases, and the table that says which of them a string needs."""
+        cdef waf_step *steps = <waf_step *>room(self.program, len(drawn.steps) * sizeof(waf_step))
+        cdef uint32_t i
+        cdef uint32_t j
+        cdef uint32_t bit
+        needs = sorted({d.needs for _, found in drawn.steps for d in found if d.needs})
+        if len(drawn.steps) + len(needs) > 16:
+            raise EngineError(f"{len(drawn.steps)} alphabets and {len(needs)} needs of databases; 16 fit")
+        sets = [~alphabet for alphabet, _ in drawn.steps] + needs
+        for i in range(256):
+            for bit, members in enumerate(sets):
+                out.table[i] |= (members >> i & 1) << bit
+        tables = {}
+        out.steps = steps
+        for i, (_, found) in enumerate(drawn.steps):
+            steps[i].outside = <uint32_t>1 << i
+            steps[i].lanes = <waf_lane *>room(self.program, len(found) * sizeof(waf_lane))
+            out.step_count = i + 1
+            for j, database in enumerate(found):
+                steps[i].lane_count = j + 1
+                self.lane(&steps[i].lanes[j], database)
+                if database.needs:
+                    steps[i].lanes[j].needs = <uint32_t>1 << <int>(len(drawn.steps) + needs.index(database.needs))
+                if database.erased:
+                    steps[i].lanes[j].erased = self.byte_table(database.erased)
+
+    cdef const uint8_t *byte_table(self, members) except NULL:
+        """By byte: is it a member? The same table for the same set, so that a string is erased once."""
+        cdef uint8_t *table
+        cdef uint32_t i
+        if members not in self.tables:
+            table = <uint8_t *>room(self.program, 256)
+            for i in range(256):
+                table[i] = members >> i & 1
+            self.tables[members] = <size_t>table
+        return <const uint8_t *><size_t>self.tables[members]
+
+    cdef void lane(self, waf_lane *out, database) except *:
+        cdef waf_row *rows = <waf_row *>room(self.program, len(database.rows) * sizeof(waf_row))
+        cdef uint32_t i
+        for i, row in enumerate(database.rows):
+            rows[i].expression = row.expression
+            rows[i].exact = row.exact
+        out.rows = rows
+        try:
+            out.shared = database_acquire(rows_of(database), self.cache_dir)
+        except PatternError as error:
+            raise EngineError(f"{error} (pattern {plan_text(database.rows[error.index].pattern)})") from None
+        out.database = out.shared.database
 
     cdef void uses(self, waf_group *out, list uses) except *:
         cdef uint32_t at = 0
@@ -305,15 +382,37 @@ cdef class Builder:
         """What matches the empty string."""
         cdef uint64_t *words = <uint64_t *>room(self.program, (group.expressions + 63) // 64 * 8)
         cdef hs_scratch_t *scratch = NULL
+        cdef rl_pcre_scratch *pcre = rl_pcre_scratch_new(100000)
+        cdef rl_span spans[RL_PCRE_GROUPS]
+        cdef const waf_lane *lane
         cdef uint32_t i
-        for i in range(group.lane_count):
-            if hs_alloc_scratch(group.lanes[i].database, &scratch) != HS_SUCCESS:
-                raise MemoryError
-            status = hs_scan(group.lanes[i].database, "", 0, 0, scratch, mark_empty, words)
+        cdef uint32_t j
+        cdef int status = HS_SUCCESS
+        hits = []
+        if pcre == NULL:
+            raise MemoryError
+        try:
+            for i in range(group.steps[0].lane_count if group.step_count else 0):
+                lane = &group.steps[0].lanes[i]
+                if lane.needs:
+                    continue
+                if hs_alloc_scratch(lane.database, &scratch) != HS_SUCCESS:
+                    raise MemoryError
+                status = hs_scan(lane.database, "", 0, 0, scratch, note_row, <void *>hits)
+                if status != HS_SUCCESS:
+                    raise EngineError(f"pattern database: error {status} on the empty string")
+                for row in hits:
+                    j = row
+                    j = lane.rows[j].expression
+                    if group.confirm[j] == NULL or rl_pcre_match(group.confirm[j], pcre, rl_view("", 0), 0, spans) > 0:
+                        words[j >> 6] |= <uint64_t>1 << (j & 63)
+                hits.clear()
+            for i in range(group.expressions):
+                if group.ungated != NULL and group.ungated[i >> 6] >> (i & 63) & 1 and rl_pcre_match(group.confirm[i], pcre, rl_view("", 0), 0, spans) > 0:
+                    words[i >> 6] |= <uint64_t>1 << (i & 63)
+        finally:
             hs_free_scratch(scratch)
-            scratch = NULL
-            if status != HS_SUCCESS:
-                raise EngineError(f"pattern database: error {status} on the empty string")
+            rl_pcre_scratch_free(pcre)
         return words
 
     cdef void slot(self, waf_slot *out, slot) except *:
@@ -372,8 +471,8 @@ cdef class Builder:
         program.initial = values
 
 
-cdef int mark_empty(unsigned int id, unsigned long long start, unsigned long long end, unsigned int flags, void *context) noexcept nogil:
-    (<uint64_t *>context)[id >> 6] |= <uint64_t>1 << (id & 63)
+cdef int note_row(unsigned int id, unsigned long long start, unsigned long long end, unsigned int flags, void *context) noexcept with gil:
+    (<list>context).append(id)
     return 0
 
 
@@ -403,13 +502,13 @@ def plan_text(pattern: bytes) -> str:
     return pattern.decode("utf-8", "backslashreplace")
 
 
-def refused(expression) -> bool:
-    """Does the pattern library refuse it?"""
-    try:
-        database_release(database_acquire([(p, f, 0) for p, f in expression.patterns], None))
-    except PatternError:
-        return True
-    return False
+def rows_of(database) -> list:
+    return [(row.pattern, row.flags, i) for i, row in enumerate(database.rows)]
+
+
+def fits(pattern: bytes) -> bool:
+    """Does the pattern library take it?"""
+    return database_fault((pattern, FLAGS)) is None
 
 
 cdef waf_program *waf_build(object ir, object cache_dir) except NULL:
@@ -423,7 +522,9 @@ cdef waf_program *waf_build(object ir, object cache_dir) except NULL:
     arena_reset(&program.memory, <size_t>1 << 40, 0)
     cdef Builder builder = Builder()
     try:
-        blueprint = plan.draw(ir, refused)
+        blueprint = plan.draw(ir)
+        builder.tables = {}
+        builder.held = []
         builder.program = program
         builder.blueprint = blueprint
         builder.cache_dir = cache_dir
@@ -471,17 +572,22 @@ cdef waf_program *waf_build(object ir, object cache_dir) except NULL:
     except BaseException:
         waf_free(program)
         raise
+    finally:
+        for address in builder.held or ():
+            database_release(<shared_database *><size_t>address)
 
 
 cdef void waf_free(waf_program *program) noexcept nogil:
     cdef uint32_t group
+    cdef uint32_t step
     cdef uint32_t lane
     cdef uint32_t i
     if program == NULL:
         return
     for group in range(program.group_count):
-        for lane in range(program.groups[group].lane_count):
-            database_release(program.groups[group].lanes[lane].shared)
+        for step in range(program.groups[group].step_count):
+            for lane in range(program.groups[group].steps[step].lane_count):
+                database_release(program.groups[group].steps[step].lanes[lane].shared)
     for i in range(program.link_count if program.links != NULL else 0):
         database_release(program.links[i].phrases)
     for i in range(program.regex_count):
@@ -493,6 +599,8 @@ cdef void waf_free(waf_program *program) noexcept nogil:
 cdef uint32_t waf_databases(const waf_program *program) noexcept nogil:
     cdef uint32_t count = 0
     cdef uint32_t group
+    cdef uint32_t step
     for group in range(program.group_count):
-        count += program.groups[group].lane_count
+        for step in range(program.groups[group].step_count):
+            count += program.groups[group].steps[step].lane_count
     return count

@@ -14,8 +14,8 @@ cdef enum:
     WAF_CAPTURES = 10         # TX:0 to TX:9 are the first slots of the store
     WAF_CHAINS = 64           # distinct transformation chains that are scanned together: a bit each
     WAF_PHASES = 5
-    WAF_SEEN = 1024           # strings of one transaction that are remembered, a power of two
-    WAF_FIELDS = 2048         # fields of one transaction
+    WAF_SEEN = 4096           # strings of one transaction that are remembered, a power of two
+    WAF_FIELDS = 16384        # fields of one transaction
     WAF_HITS = 8192
     WAF_MATCHED = 512         # MATCHED_VARS
     WAF_REMOVALS = 64         # ctl:ruleRemoveTarget* of one transaction
@@ -118,22 +118,38 @@ cdef struct waf_use:
     uint32_t chain
 
 
-# One database. Its expressions are numbered from `base` in their group.
+# What a pattern of a database stands for.
+cdef struct waf_row:
+    uint16_t expression
+    uint8_t exact                # a hit is a match; else PCRE2 must confirm
+
+
+# One database: scanned over a string without its erased bytes, if the string has one that it needs.
 cdef struct waf_lane:
     const hs_database_t *database
     shared_database *shared      # owns it
-    uint32_t base
-    uint32_t classes             # a string with none of these byte classes cannot match; 0: any may
+    const waf_row *rows          # by the database's ids
+    uint32_t needs               # bits of the group's table, of which a string must have one; 0: none
+    const uint8_t *erased        # by byte: is it left out? NULL: none is
+
+
+# The lanes for strings of an alphabet.
+cdef struct waf_step:
+    uint32_t outside             # the bit of the group's table that bytes outside the alphabet have
+    uint32_t lane_count
+    waf_lane *lanes
 
 
 # Expressions that are looked for together; the last two are libinjection's.
 cdef struct waf_group:
-    uint32_t lane_count
-    waf_lane *lanes
+    uint32_t step_count
+    waf_step *steps              # the first whose alphabet holds a string is taken; the last holds all
+    uint16_t table[256]          # by byte: bits of the alphabets that lack it and of the needs that it meets
     uint32_t expressions         # with libinjection's two
+    const uint64_t *ungated      # bit set: what may match any string
     const uint32_t *first_use    # expressions + 1 indices into uses
     const waf_use *uses
-    const rl_pcre **confirm     # by expression; NULL: a hit is a match
+    const rl_pcre **confirm      # by expression; NULL: every hit is a match
     const uint64_t *empty        # what matches the empty string
 
 
@@ -225,7 +241,7 @@ cdef struct waf_seen:
     int32_t group
     uint64_t hash
     rl_view text
-    uint64_t *hits               # bit set of expressions; NULL: none
+    uint64_t *hits               # bit sets of expressions: what matches, behind it what may; NULL: none
     uint8_t asked                # 1: SQLi, 2: XSS
 
 
@@ -277,11 +293,11 @@ cdef struct waf_scratch:
     waf_value *store
     uint32_t nodes, depth, words, links, last_links, pending_words, removed_words, stores   # what the arrays have room for
     uint32_t round
-    waf_seen seen[1024]          # WAF_SEEN
+    waf_seen seen[4096]          # WAF_SEEN
     waf_dynamic dynamic[4096]    # WAF_DYNAMIC
     uint32_t dynamic_order[2048] # in the order in which they were made
     uint32_t dynamic_count
-    waf_field fields[2048]       # WAF_FIELDS
+    waf_field fields[16384]      # WAF_FIELDS
     waf_fields sources[32]       # WAF_SOURCES
     uint32_t field_count
     waf_hit hits[8192]           # WAF_HITS

@@ -60,14 +60,14 @@ cdef class Program:
         }
 
     def time(self, dict request, uint32_t count, uint32_t body_limit=1 << 20) -> float:
-        """Seconds of one run, over count of them."""
+        """CPU seconds of one run, over count of them."""
         cdef Request made = Request(request)
         cdef uint32_t i
-        start = time.perf_counter()
+        start = time.thread_time()
         with nogil:
             for i in range(count):
                 waf_request(self.program, self.scratch, &made.data, body_limit, False, self.result)
-        return (time.perf_counter() - start) / count
+        return (time.thread_time() - start) / count
 
     def fields(self) -> list:
         """(source, name, value) of every field of the last request."""

@@ -6,7 +6,8 @@ from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.scan.arena cimport arena_commit, arena_reserve, arena_zeroed
 from ratelimitd._ext.scan.hs cimport HS_SUCCESS, hs_scan
 from ratelimitd._ext.waf.layout cimport (
-    WAF_HITS, WAF_SEEN, waf_field, waf_group, waf_hit, waf_lane, waf_node, waf_scratch, waf_seen, waf_slot, waf_source, waf_string, waf_use,
+    WAF_HITS, WAF_SEEN, waf_field, waf_group, waf_hit, waf_lane, waf_node, waf_row, waf_scratch, waf_seen, waf_slot, waf_source, waf_step,
+    waf_string, waf_use,
 )
 from ratelimitd._ext.waf.operate cimport finds, is_sqli, is_xss
 
@@ -68,16 +69,39 @@ cdef void apply_one(waf_scratch *scratch, const origin *where, const waf_group *
     """The links of the slot that look for the expression in strings of these chains."""
     cdef uint32_t at
     cdef const waf_use *use
-    cdef int confirmed = -1
     for at in range(group.first_use[expression], group.first_use[expression + 1]):
         use = &group.uses[at]
-        if not (chains >> use.chain & 1 and where.slot.batch[use.batch >> 6] >> (use.batch & 63) & 1):
-            continue
-        if confirmed < 0:
-            confirmed = group.confirm[expression] == NULL or finds(scratch, group.confirm[expression], text)
-        if not confirmed:
-            return
-        add_hit(scratch, where, use.link, text)
+        if chains >> use.chain & 1 and where.slot.batch[use.batch >> 6] >> (use.batch & 63) & 1:
+            add_hit(scratch, where, use.link, text)
+
+
+cdef bint wanted(const origin *where, const waf_group *group, uint32_t expression, uint64_t chains) noexcept nogil:
+    cdef uint32_t at
+    cdef const waf_use *use
+    for at in range(group.first_use[expression], group.first_use[expression + 1]):
+        use = &group.uses[at]
+        if chains >> use.chain & 1 and where.slot.batch[use.batch >> 6] >> (use.batch & 63) & 1:
+            return True
+    return False
+
+
+cdef void confirm(waf_scratch *scratch, const origin *where, const waf_group *group, uint64_t *hits, rl_view text, uint64_t chains) noexcept nogil:
+    """Asks PCRE2 of what may match, once for each string and only when somebody wants to know."""
+    cdef uint32_t words = (group.expressions + 63) // 64
+    cdef uint64_t *maybes = hits + words
+    cdef uint32_t word
+    cdef uint32_t expression
+    cdef uint64_t bits
+    for word in range(words):
+        bits = maybes[word] & ~hits[word]
+        while bits:
+            expression = word * 64 + lowest_bit(bits)
+            bits &= bits - 1
+            if not wanted(where, group, expression, chains):
+                continue
+            maybes[word] &= ~(<uint64_t>1 << (expression & 63))
+            if finds(scratch, group.confirm[expression], text):
+                hits[word] |= <uint64_t>1 << (expression & 63)
 
 
 cdef void apply(waf_scratch *scratch, const origin *where, const waf_group *group, const uint64_t *hits, rl_view text, uint64_t chains) noexcept nogil:
@@ -106,46 +130,101 @@ cdef waf_seen *seen_entry(waf_scratch *scratch, int32_t group, rl_view text, uin
 
 cdef struct scan_context:
     waf_scratch *scratch
-    uint32_t base
+    const waf_row *rows
+    uint64_t *maybes
 
 
 cdef int on_match(unsigned int id, unsigned long long start, unsigned long long end, unsigned int flags, void *context) noexcept nogil:
     cdef scan_context *scan = <scan_context *>context
-    cdef uint32_t expression = scan.base + id
+    cdef const waf_row *row = &scan.rows[id]
+    cdef uint64_t *words = scan.scratch.hit_words if row.exact else scan.maybes
     scan.scratch.hit = 1
-    scan.scratch.hit_words[expression >> 6] |= <uint64_t>1 << (expression & 63)
+    words[row.expression >> 6] |= <uint64_t>1 << (row.expression & 63)
     return 0
 
 
-cdef void scan_lanes(waf_scratch *scratch, const waf_group *group, rl_view text, uint32_t classes) noexcept nogil:
+cdef uint32_t bits_of(const waf_group *group, rl_view text) noexcept nogil:
+    """What the group's table says of a string's bytes."""
+    cdef const uint8_t *bytes = <const uint8_t *>text.data
+    cdef uint32_t bits = 0
+    cdef uint32_t i = 0
+    while i + 4 <= text.size:
+        bits |= group.table[bytes[i]] | group.table[bytes[i + 1]] | group.table[bytes[i + 2]] | group.table[bytes[i + 3]]
+        i += 4
+    while i < text.size:
+        bits |= group.table[bytes[i]]
+        i += 1
+    return bits
+
+
+cdef bint erase(waf_scratch *scratch, const uint8_t *erased, rl_view text, rl_view *out) noexcept nogil:
+    """The string without some bytes; it lives until the arena is asked again."""
+    cdef const uint8_t *bytes = <const uint8_t *>text.data
+    cdef char *room = arena_reserve(&scratch.memory, text.size + 1)
     cdef uint32_t i
-    cdef const waf_lane *lane
-    cdef scan_context context
-    context.scratch = scratch
-    for i in range(group.lane_count):
-        lane = &group.lanes[i]
-        if lane.classes and not classes & lane.classes:
-            continue
-        context.base = lane.base
-        if hs_scan(lane.database, text.data, text.size, 0, scratch.hs, on_match, &context) != HS_SUCCESS:
-            bound_hit(scratch)
-
-
-cdef bint keep_hits(waf_scratch *scratch, const waf_group *group, waf_seen *entry) noexcept nogil:
-    """Moves the bits that are set to the entry, or clears them."""
-    cdef size_t size = (group.expressions + 63) // 64 * 8
-    if not scratch.hit:
-        return True
-    if entry.hits == NULL:
-        entry.hits = <uint64_t *>arena_zeroed(&scratch.memory, size)
-        if entry.hits == NULL:
-            bound_hit(scratch)
-            memset(scratch.hit_words, 0, size)
-            return False
-    memcpy(entry.hits, scratch.hit_words, size)
-    memset(scratch.hit_words, 0, size)
-    scratch.hit = 0
+    cdef uint32_t size = 0
+    if room == NULL:
+        bound_hit(scratch)
+        return False
+    for i in range(text.size):
+        room[size] = text.data[i]
+        size += not erased[bytes[i]]
+    out.data = room
+    out.size = size
     return True
+
+
+cdef void scan_lanes(waf_scratch *scratch, const waf_group *group, rl_view text) noexcept nogil:
+    cdef uint32_t bits = bits_of(group, text)
+    cdef uint32_t words = (group.expressions + 63) // 64
+    cdef const waf_step *step = group.steps
+    cdef const waf_lane *lane
+    cdef const uint8_t *erased = NULL
+    cdef rl_view short = text
+    cdef scan_context context
+    cdef uint32_t i
+    if group.step_count == 0:
+        return
+    while bits & step.outside:
+        step += 1
+    context.scratch = scratch
+    context.maybes = scratch.hit_words + words
+    for i in range(step.lane_count):
+        lane = &step.lanes[i]
+        if lane.needs and not bits & lane.needs:
+            continue
+        context.rows = lane.rows
+        if lane.erased != NULL and lane.erased != erased:
+            if not erase(scratch, lane.erased, text, &short):
+                continue
+            erased = lane.erased
+        if hs_scan(lane.database, short.data if lane.erased != NULL else text.data, short.size if lane.erased != NULL else text.size, 0, scratch.hs,
+                   on_match, &context) != HS_SUCCESS:
+            bound_hit(scratch)
+    if group.ungated != NULL:
+        scratch.hit = 1
+        for i in range(words):
+            context.maybes[i] |= group.ungated[i]
+
+
+cdef uint64_t *hit_sets(waf_scratch *scratch, const waf_group *group) noexcept nogil:
+    """Empty bit sets of what matches and what may."""
+    cdef void *memory = arena_zeroed(&scratch.memory, 2 * ((group.expressions + 63) // 64) * 8)
+    if memory == NULL:
+        bound_hit(scratch)
+    return <uint64_t *>memory
+
+
+cdef void keep_hits(waf_scratch *scratch, const waf_group *group, waf_seen *entry) noexcept nogil:
+    """Moves the bits that are set to the entry."""
+    cdef size_t size = 2 * ((group.expressions + 63) // 64) * 8
+    if not scratch.hit:
+        return
+    scratch.hit = 0
+    entry.hits = hit_sets(scratch, group)
+    if entry.hits != NULL:
+        memcpy(entry.hits, scratch.hit_words, size)
+    memset(scratch.hit_words, 0, size)
 
 
 cdef void ask_libinjection(waf_scratch *scratch, const waf_group *group, const waf_slot *slot, waf_seen *entry, uint64_t chains) noexcept nogil:
@@ -163,9 +242,8 @@ cdef void ask_libinjection(waf_scratch *scratch, const waf_group *group, const w
     if not matched:
         return
     if entry.hits == NULL:
-        entry.hits = <uint64_t *>arena_zeroed(&scratch.memory, (group.expressions + 63) // 64 * 8)
+        entry.hits = hit_sets(scratch, group)
         if entry.hits == NULL:
-            bound_hit(scratch)
             return
     if matched & ASKED_SQLI:
         expression = group.expressions - 2
@@ -194,11 +272,12 @@ cdef void scan_text(waf_scratch *scratch, const origin *where, const waf_string 
         entry.text = string.text
         entry.hits = NULL
         entry.asked = 0
-        scan_lanes(scratch, group, string.text, string.classes)
+        scan_lanes(scratch, group, string.text)
         keep_hits(scratch, group, entry)
     if string.chains & (where.slot.sqli | where.slot.xss):
         ask_libinjection(scratch, group, where.slot, entry, string.chains)
     if entry.hits:
+        confirm(scratch, where, group, entry.hits, string.text, string.chains)
         apply(scratch, where, group, entry.hits, string.text, string.chains)
 
 

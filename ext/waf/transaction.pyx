@@ -51,12 +51,14 @@ cdef bint grown(void **array, uint32_t *have, uint32_t need, size_t size) noexce
 
 cdef int waf_scratch_prepare(waf_scratch *scratch, const waf_program *program) noexcept nogil:
     cdef uint32_t group
+    cdef uint32_t step
     cdef uint32_t lane
     cdef uint32_t words = (program.link_count + 63) // 64 + 1
     for group in range(program.group_count):
-        for lane in range(program.groups[group].lane_count):
-            if hs_alloc_scratch(program.groups[group].lanes[lane].database, &scratch.hs) != HS_SUCCESS:
-                return -1
+        for step in range(program.groups[group].step_count):
+            for lane in range(program.groups[group].steps[step].lane_count):
+                if hs_alloc_scratch(program.groups[group].steps[step].lanes[lane].database, &scratch.hs) != HS_SUCCESS:
+                    return -1
     for lane in range(program.link_count):
         if program.links[lane].phrases != NULL and hs_alloc_scratch(program.links[lane].phrases.database, &scratch.hs) != HS_SUCCESS:
             return -1
@@ -65,7 +67,7 @@ cdef int waf_scratch_prepare(waf_scratch *scratch, const waf_program *program) n
         return -1
     if not grown(<void **>&scratch.trail, &scratch.depth, program.most_depth + 1, sizeof(uint32_t)):
         return -1
-    if not grown(<void **>&scratch.hit_words, &scratch.words, (program.most_expressions + 63) // 64 + 1, sizeof(uint64_t)):
+    if not grown(<void **>&scratch.hit_words, &scratch.words, 2 * ((program.most_expressions + 63) // 64 + 1), sizeof(uint64_t)):
         return -1
     if not grown(<void **>&scratch.hit_first, &scratch.links, program.link_count + 1, sizeof(uint32_t)):
         return -1

@@ -109,3 +109,16 @@ def test_entities_do_not_explode(leaf: str) -> None:
 )
 def test_rooms_and_depth_are_bounds(body: bytes, status: int) -> None:
     assert probe.xml(body, 100 if status == TOO_LARGE else 10_000, 10)["status"] == status
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("quote", ['="1"', " = '1'"])
+def test_attributes_are_bounded(encoding: str, quote: str) -> None:
+    """libxml2 compares the attributes of an element with each other: so many that this costs are not read."""
+
+    def element(count: int) -> bytes:
+        return f"<a {' '.join(f'b{n}{quote}' for n in range(count))}/>".encode(encoding)
+
+    assert probe.xml(element(2048), room=1 << 20, count=2048)["status"] == OK
+    assert probe.xml(element(2049), room=1 << 20, count=4096)["status"] == TOO_LARGE
+    assert probe.xml(b"<r>" + element(1500) * 2 + b"</r>", room=1 << 20, count=4096)["status"] == OK or encoding == "utf-16"
