@@ -15,10 +15,10 @@ from ratelimitd._ext.waf.layout cimport (
     waf_text, waf_use, waf_value,
 )
 from ratelimitd._ext.bytes.pcre cimport (
-    RL_PCRE_CASELESS, RL_PCRE_GROUPS, rl_pcre, rl_pcre_compile, rl_pcre_free, rl_pcre_match, rl_pcre_scratch, rl_pcre_scratch_free,
-    rl_pcre_scratch_new, rl_span,
+    RL_PCRE_GROUPS, rl_pcre, rl_pcre_match, rl_pcre_scratch, rl_pcre_scratch_free, rl_pcre_scratch_new, rl_span,
 )
 from ratelimitd._ext.waf.operate cimport injection_open
+from ratelimitd._ext.waf.regexes cimport regex_acquire, regex_release, shared_regex
 from ratelimitd._ext.waf.store cimport number_of
 
 import os
@@ -99,24 +99,15 @@ cdef class Builder:
     cdef list patterns         # the same, in order
 
     cdef const rl_pcre *regex(self, bytes pattern, bint ignore_case, str origin) except NULL:
-        cdef char message[256]
-        cdef uint32_t offset = 0
-        cdef rl_pcre *made
-        cdef uint32_t index
+        cdef uint32_t index = self.program.regex_count
         key = (pattern, ignore_case)
         if key in self.regexes:
             index = self.regexes[key]
-            return self.program.regexes[index]
-        made = rl_pcre_compile(
-            rl_view(<const char *>pattern, <uint32_t>len(pattern)), RL_PCRE_CASELESS if ignore_case else 0, message, sizeof(message), &offset)
-        if made == NULL:
-            text = plan_text(pattern)
-            raise EngineError(f"{origin}: {message.decode('utf-8', 'replace')} at byte {offset} of {text}")
-        index = self.program.regex_count
-        self.program.regexes[index] = made
+            return self.program.regexes[index].regex
+        self.program.regexes[index] = regex_acquire(pattern, ignore_case, origin)
         self.program.regex_count += 1
         self.regexes[key] = index
-        return made
+        return self.program.regexes[index].regex
 
     cdef void text(self, waf_text *out, tuple text) except *:
         cdef waf_part *parts = <waf_part *>room(self.program, len(text) * sizeof(waf_part))
@@ -205,7 +196,7 @@ cdef class Builder:
         cdef uint8_t *table
         argument = b"".join(link.argument) if plan.constant(link.argument) else None
         self.text(&out.argument, link.argument)
-        if link.operator in REGEXES:
+        if link.operator in REGEXES and (link.capture or not out.batched):
             out.regex = self.regex(argument, link.ignore_case, link.origin)
         elif link.operator == Operator.PHRASES:
             if not out.batched and link.phrases:
@@ -533,7 +524,7 @@ cdef waf_program *waf_build(object ir, object cache_dir) except NULL:
         builder.regexes = {}
         program.link_count = <uint32_t>len(ir.links)
         program.batch_count = <uint32_t>len(blueprint.batched)
-        program.regexes = <rl_pcre **>room(program, (4 * len(ir.links) + 64) * sizeof(void *))
+        program.regexes = <shared_regex **>room(program, (4 * len(ir.links) + 64) * sizeof(void *))
         program.name_count = <uint32_t>len(blueprint.names)
         program.names = name_table(program, blueprint.names, &program.name_mask)
         program.engine = int(ir.engine)
@@ -591,7 +582,7 @@ cdef void waf_free(waf_program *program) noexcept nogil:
     for i in range(program.link_count if program.links != NULL else 0):
         database_release(program.links[i].phrases)
     for i in range(program.regex_count):
-        rl_pcre_free(program.regexes[i])
+        regex_release(program.regexes[i])
     arena_free(&program.memory)
     free(program)
 

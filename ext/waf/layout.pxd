@@ -7,6 +7,7 @@ from ratelimitd._ext.bytes.operators cimport rl_byte_set, rl_ip_range
 from ratelimitd._ext.core cimport rl_request, rl_view
 from ratelimitd._ext.scan.arena cimport scan_arena
 from ratelimitd._ext.scan.database cimport shared_database
+from ratelimitd._ext.waf.regexes cimport shared_regex
 from ratelimitd._ext.scan.hs cimport hs_database_t, hs_scratch_t
 
 cdef enum:
@@ -190,7 +191,7 @@ cdef struct waf_program:
     const waf_name *store_index  # open addressing over store names: id is slot + 1
     uint32_t store_mask
     const waf_value *initial     # store_count
-    rl_pcre **regexes
+    shared_regex **regexes
     uint32_t regex_count
     int32_t score_slot           # holds the anomaly score, or -1: the sum of the rules'
     uint8_t engine, body_access, every_reading

@@ -37,6 +37,10 @@ cdef class Program:
     def databases(self):
         return waf_databases(self.program)
 
+    def memory(self):
+        """Bytes of the program, but for databases and regular expressions; how many of the latter it has."""
+        return self.program.memory.held, self.program.regex_count
+
     def direct(self):
         """First links that are evaluated in their turn, whatever the request."""
         return [i for i in range(self.program.link_count) if self.program.direct[i >> 6] >> (i & 63) & 1]
