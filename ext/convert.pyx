@@ -2,7 +2,7 @@
 from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
-from ratelimitd._ext.core cimport RL_DENY, RL_MAX_ATTRIBUTES, RL_MAX_HEADERS, rl_pair, rl_request, rl_verdict, rl_view
+from ratelimitd._ext.core cimport RL_DENY, RL_MAX_ATTRIBUTES, RL_MAX_HEADERS, rl_pair, rl_request, rl_response, rl_verdict, rl_view
 
 from ratelimitd._ext.events import REASONS
 from ratelimitd.errors import EngineError
@@ -11,11 +11,33 @@ cdef extern from "wire/messages.h" namespace "rl" nogil:
     void client_headers(const rl_verdict &verdict, void (*sink)(void *context, rl_view name, rl_view value) noexcept, void *context)
 
 
-cdef class Request:
+cdef class Kept:
+    def __cinit__(self, *_):
+        self.kept = []
+
+    cdef rl_view view(self, object value):
+        cdef rl_view out
+        cdef bytes data = to_bytes(value)
+        self.kept.append(data)
+        out.data = data
+        out.size = <uint32_t>len(data)
+        return out
+
+    cdef uint32_t pairs(self, rl_pair *out, object pairs, uint32_t most, str what, bint lower) except? 0:
+        cdef uint32_t index = 0
+        if len(pairs) > most:
+            raise EngineError(f"{what}: {len(pairs)}, at most {most}")
+        for name, value in pairs:
+            out[index].name = self.view(to_bytes(name).lower() if lower else name)
+            out[index].value = self.view(value)
+            index += 1
+        return index
+
+
+cdef class Request(Kept):
     """An rl_request made of Python values, which it keeps alive."""
 
     def __cinit__(self, request):
-        self.kept = []
         memset(&self.data, 0, sizeof(rl_request))
         self.data.domain = self.view(request.get("domain", b""))
         self.data.source_address = self.view(request.get("source_address", b""))
@@ -40,23 +62,18 @@ cdef class Request:
         self.data.dry_run = bool(request.get("dry_run"))
         self.data.explain = bool(request.get("explain"))
 
-    cdef rl_view view(self, object value):
-        cdef rl_view out
-        cdef bytes data = to_bytes(value)
-        self.kept.append(data)
-        out.data = data
-        out.size = <uint32_t>len(data)
-        return out
 
-    cdef uint32_t pairs(self, rl_pair *out, object pairs, uint32_t most, str what, bint lower) except? 0:
-        cdef uint32_t index = 0
-        if len(pairs) > most:
-            raise EngineError(f"{what}: {len(pairs)}, at most {most}")
-        for name, value in pairs:
-            out[index].name = self.view(to_bytes(name).lower() if lower else name)
-            out[index].value = self.view(value)
-            index += 1
-        return index
+cdef class Response(Kept):
+    """An rl_response made of Python values, which it keeps alive."""
+
+    def __cinit__(self, response):
+        memset(&self.data, 0, sizeof(rl_response))
+        self.data.status = response.get("status", 200)
+        self.data.protocol = self.view(response.get("protocol", b""))
+        self.data.headers = self.headers
+        self.data.header_count = self.pairs(self.headers, response.get("headers") or [], RL_MAX_HEADERS, "headers", True)
+        self.data.body = self.view(response.get("body") or b"")
+        self.data.partial_body = bool(response.get("partial_body"))
 
 
 cdef bytes to_bytes(object value):

@@ -39,6 +39,16 @@ cdef extern from "core/request.h" nogil:
         uint8_t explain
 
 
+cdef extern from "core/response.h" nogil:
+    ctypedef struct rl_response:
+        rl_view protocol
+        rl_view body
+        const rl_pair *headers
+        uint32_t header_count
+        uint16_t status
+        uint8_t partial_body
+
+
 cdef extern from "core/verdict.h" nogil:
     enum:
         RL_ALLOW

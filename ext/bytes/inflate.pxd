@@ -12,6 +12,7 @@ cdef extern from "bytes/inflate.h" nogil:
         RL_INFLATE_BROKEN
         RL_INFLATE_CUT
         RL_INFLATE_UNKNOWN
+        RL_INFLATE_FREE_BYTES
 
     ctypedef struct rl_inflater:
         pass

@@ -274,8 +274,7 @@ def set_name(change):
 
 def store_names(program) -> list:
     names = {b"tx." + name for name, _ in program.initial} | {b"tx." + name for name in program.scores}
-    if program.score:
-        names.add(b"tx." + program.score)
+    names.update(b"tx." + name for name in (program.score, program.response_score) if name)
     for link in program.links:
         names.update(store_name(s.variable, s.name) for s in link.selectors if is_store(s.variable) and s.name)
         names.update(name for name in map(set_name, link.sets) if name)

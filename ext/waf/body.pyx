@@ -6,7 +6,7 @@ from ratelimitd._ext.bytes.form_data cimport (
     RL_FORM_DATA_LF_LINE, RL_FORM_DATA_NAME, RL_FORM_DATA_STRICT_ERROR, rl_form_data, rl_form_data_item, rl_form_data_next, rl_form_data_room,
     rl_form_data_start,
 )
-from ratelimitd._ext.bytes.inflate cimport RL_INFLATE_OK, rl_inflate, rl_inflate_limits, rl_inflate_room
+from ratelimitd._ext.bytes.inflate cimport RL_INFLATE_FREE_BYTES, RL_INFLATE_OK, rl_inflate, rl_inflate_limits, rl_inflate_room
 from ratelimitd._ext.bytes.json_args cimport (
     RL_JSON_ARGS_END, RL_JSON_ARGS_LEAF, rl_json_args, rl_json_args_next, rl_json_args_room, rl_json_args_start, rl_json_level,
 )
@@ -16,7 +16,7 @@ from ratelimitd._ext.scan.arena cimport arena_commit, arena_reserve
 from ratelimitd._ext.scan.media cimport MEDIA_JSON, MEDIA_MULTIPART, media_looks
 from ratelimitd._ext.waf.constants cimport *
 from ratelimitd._ext.waf.fields cimport add_argument, add_arguments, digits, field_add, joined
-from ratelimitd._ext.waf.layout cimport waf_fields, waf_scratch
+from ratelimitd._ext.waf.layout cimport WAF_BUDGET_FACTOR, waf_fields, waf_scratch
 
 cdef enum:
     NAMES_BYTES = 65536       # of a JSON body's arguments, beyond eight times its size
@@ -51,12 +51,16 @@ cdef bint begins(rl_view text, const char *word) noexcept nogil:
     return True
 
 
-cdef rl_view header(const rl_request *request, rl_view name) noexcept nogil:
+cdef rl_view header_of(const rl_pair *headers, uint32_t count, rl_view name) noexcept nogil:
     cdef uint32_t i
-    for i in range(request.header_count):
-        if request.headers[i].name.size == name.size and memcmp(request.headers[i].name.data, name.data, name.size) == 0:
-            return request.headers[i].value
+    for i in range(count):
+        if headers[i].name.size == name.size and memcmp(headers[i].name.data, name.data, name.size) == 0:
+            return headers[i].value
     return NOTHING
+
+
+cdef rl_view header(const rl_request *request, rl_view name) noexcept nogil:
+    return header_of(request.headers, request.header_count, name)
 
 
 cdef void body_start(waf_scratch *scratch, const rl_request *request) noexcept nogil:
@@ -191,17 +195,24 @@ cdef void read_by_looks(waf_scratch *scratch, rl_view body, bint cut) noexcept n
 
 # ---- the body
 
-cdef bint decoded(waf_scratch *scratch, const rl_request *request, uint32_t body_limit, rl_view *body) noexcept nogil:
-    """Takes content codings off. 0: they cannot be taken off whole; what came off is in body."""
+cdef bint body_decoded(waf_scratch *scratch, rl_view coding, uint32_t body_limit, rl_view *body) noexcept nogil:
     cdef rl_inflate_limits limits
-    cdef rl_view coding = header(request, literal("content-encoding"))
     cdef char *buffer
+    cdef size_t room
+    cdef bint whole
     if coding.size == 0:
         return True
-    limits.size = body_limit
+    limits.size = <uint32_t>min(<uint64_t>body_limit, max(<uint64_t>RL_INFLATE_FREE_BYTES, <uint64_t>INFLATE_RATIO * body.size))
     limits.ratio = INFLATE_RATIO
-    buffer = room_for(scratch, rl_inflate_room(body_limit))
-    return buffer != NULL and rl_inflate(scratch.inflater, coding, body[0], &limits, buffer, body) == RL_INFLATE_OK
+    room = rl_inflate_room(limits.size)
+    scratch.memory.budget += room
+    buffer = room_for(scratch, room)
+    if buffer == NULL:
+        return False
+    whole = rl_inflate(scratch.inflater, coding, body[0], &limits, buffer, body) == RL_INFLATE_OK
+    # The transaction has so many bytes more than it came with.
+    scratch.memory.budget += WAF_BUDGET_FACTOR * <size_t>body.size
+    return whole
 
 
 cdef void read_declared(waf_scratch *scratch, const rl_request *request, rl_view body, bint cut) noexcept nogil:
@@ -228,7 +239,7 @@ cdef void body_read(waf_scratch *scratch, const rl_request *request, uint32_t bo
         body.size = body_limit
     scratch.body_size = body.size
     scratch.out.bytes_inspected = body.size
-    if not decoded(scratch, request, body_limit, &body):
+    if not body_decoded(scratch, header(request, literal("content-encoding")), body_limit, &body):
         scratch.out.inspected_all = 0
         failed(scratch, "Content-Encoding cannot be decoded")
     # As ModSecurity documents it: a body that is read as fields is not there a second time as it came.

@@ -441,6 +441,16 @@ cdef class Builder:
         out.values = self.slots_by_name(both[0], count)
         out.names = self.slots_by_name(both[1], count)
 
+    cdef void response(self, ir) except *:
+        cdef rl_view *types = <rl_view *>room(self.program, len(ir.response_types) * sizeof(rl_view))
+        for i, kind in enumerate(ir.response_types):
+            types[<uint32_t>i] = kept(self.program, kind)
+        self.program.response_types = types
+        self.program.response_type_count = <uint32_t>len(ir.response_types)
+        self.program.response_access = ir.response_access
+        self.program.response_limit = ir.response_limit
+        self.program.response_reject = ir.response_reject
+
     # ---- the store
 
     cdef void store(self, initial) except *:
@@ -534,6 +544,8 @@ cdef waf_program *waf_build(object ir, object cache_dir) except NULL:
         program.arguments_max = ir.arguments_max
         builder.store(ir.initial)
         program.score_slot = builder.slot_of[b"tx." + ir.score] if ir.score else -1
+        program.response_score_slot = builder.slot_of[b"tx." + ir.response_score] if ir.response_score else -1
+        builder.response(ir)
         scores = {b"tx." + name for name in ir.scores}
         links = <waf_link *>room(program, len(ir.links) * sizeof(waf_link))
         program.links = links

@@ -242,7 +242,11 @@ cdef bint computed(waf_scratch *scratch, uint16_t variable, rl_view *value) noex
         number = multipart_flag(scratch, variable)
     elif variable == WAF_INBOUND_DATA_ERROR:
         number = scratch.request.partial_body
-    elif variable == WAF_OUTBOUND_DATA_ERROR or variable == WAF_DURATION:
+    elif variable == WAF_OUTBOUND_DATA_ERROR:
+        number = scratch.response_cut
+    elif variable == WAF_RESPONSE_CONTENT_LENGTH:
+        number = scratch.response_size
+    elif variable == WAF_DURATION:
         number = 0
     elif variable == WAF_TIME_EPOCH:
         number = scratch.now_ms // 1000

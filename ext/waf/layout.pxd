@@ -22,6 +22,7 @@ cdef enum:
     WAF_REMOVALS = 64         # ctl:ruleRemoveTarget* of one transaction
     WAF_DYNAMIC = 4096        # TX names that no rule spells out, a power of two; half of them can be used
     WAF_FIRED = 128
+    WAF_BUDGET_FACTOR = 64    # bytes of memory that a transaction may take for each byte of it
 
 
 # ---- the program: read-only, shared by the workers
@@ -194,7 +195,12 @@ cdef struct waf_program:
     shared_regex **regexes
     uint32_t regex_count
     int32_t score_slot           # holds the anomaly score, or -1: the sum of the rules'
+    int32_t response_score_slot  # the same of a response
     uint8_t engine, body_access, every_reading
+    uint8_t response_access, response_reject   # response_reject: a response that is longer than response_limit is denied
+    uint32_t response_limit      # bytes; 0: the caller's
+    uint32_t response_type_count
+    const rl_view *response_types   # content types whose bodies are looked at, lower-case; an empty one: none was said
     uint32_t json_depth, arguments_max
     rl_view dump
 
@@ -312,9 +318,11 @@ cdef struct waf_scratch:
     const rl_request *request
     waf_result *out
     uint8_t hit, engine, phase, processor, force_body, body_access, body_error, url_error, stopped, stop_phase
+    uint8_t allowed              # ... for the whole transaction, the response too
+    uint8_t response_cut
     uint32_t multipart           # RL_FORM_DATA_*
     uint8_t unmatched_boundary
     rl_view body_error_text
-    uint32_t arguments_size, files_size, body_size
+    uint32_t arguments_size, files_size, body_size, response_size
     uint32_t now_ms
     uint32_t rule_score          # of the running rule

@@ -2,13 +2,13 @@
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 
-from ratelimitd._ext.convert cimport Request, to_text
+from ratelimitd._ext.convert cimport Request, Response
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.waf.build cimport waf_build, waf_databases, waf_free
 from ratelimitd._ext.waf.constants cimport WAF_SOURCES
 from ratelimitd._ext.waf.layout cimport waf_fired, waf_program, waf_result, waf_scratch
 from ratelimitd._ext.waf.select cimport item_name
-from ratelimitd._ext.waf.transaction cimport waf_request, waf_scratch_free, waf_scratch_new, waf_scratch_prepare
+from ratelimitd._ext.waf.transaction cimport waf_request, waf_response, waf_scratch_free, waf_scratch_new, waf_scratch_prepare
 
 import time
 
@@ -47,10 +47,20 @@ cdef class Program:
 
     def run(self, dict request, uint32_t body_limit=1 << 20, bint detect=False) -> dict:
         cdef Request made = Request(request)
+        with nogil:
+            waf_request(self.program, self.scratch, &made.data, body_limit, detect, self.result)
+        return self.outcome()
+
+    def run_response(self, dict request, dict response, uint32_t body_limit=1 << 20, bint detect=False) -> dict:
+        cdef Request asked = Request(request)
+        cdef Response answered = Response(response)
+        with nogil:
+            waf_response(self.program, self.scratch, &asked.data, &answered.data, body_limit, detect, self.result)
+        return self.outcome()
+
+    cdef dict outcome(self):
         cdef waf_result *out = self.result
         cdef uint32_t i
-        with nogil:
-            waf_request(self.program, self.scratch, &made.data, body_limit, detect, out)
         fired = []
         for i in range(out.fired_count):
             link = &self.program.links[out.fired[i].link]

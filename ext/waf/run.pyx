@@ -170,6 +170,7 @@ cdef void disrupt(waf_scratch *scratch, const waf_link *link) noexcept nogil:
         scratch.stop_phase = 1
     else:
         scratch.stop_phase = scratch.stopped = 1
+        scratch.allowed |= link.disruption == WAF_DISRUPT_ALLOW
 
 
 cdef uint32_t run_rule(waf_scratch *scratch, uint32_t first) noexcept nogil:

@@ -11,6 +11,8 @@ cdef struct waf_cursor:
     uint8_t is_name
 
 # limit: items of MATCHED_VARS to look at (what the link itself matches is not its own target).
+# name is as it came, wanted lower-case.
+cdef bint same_name(rl_view name, rl_view wanted) noexcept nogil
 cdef void cursor_start(waf_scratch *scratch, const waf_selector *selector, uint32_t limit, waf_cursor *cursor) noexcept nogil
 cdef bint cursor_next(waf_scratch *scratch, waf_cursor *cursor, waf_item *item) noexcept nogil
 # How many items a counting selector counts.

@@ -1,7 +1,7 @@
 # A request (and its response) through a program. A scratch belongs to one worker and serves any program that it was prepared for.
 from libc.stdint cimport uint32_t
 
-from ratelimitd._ext.core cimport rl_request
+from ratelimitd._ext.core cimport rl_request, rl_response
 from ratelimitd._ext.waf.layout cimport waf_program, waf_result, waf_scratch
 
 cdef waf_scratch *waf_scratch_new() noexcept nogil
@@ -13,3 +13,10 @@ cdef void waf_scratch_free(waf_scratch *scratch) noexcept nogil
 # result live until the next transaction.
 cdef void waf_request(
     const waf_program *program, waf_scratch *scratch, const rl_request *request, uint32_t body_limit, bint detect, waf_result *out) noexcept nogil
+
+# Phases 3, 4 and 5 of a response. Rules of phases 1 and 2 run on its request first, for what they set and exclude, and are not told: the check
+# of the request has told them. A request that one of them denies, or exempts from further request rules, has its response looked at all the
+# same. The result is the response's: its rules, its score, its bytes.
+cdef void waf_response(
+    const waf_program *program, waf_scratch *scratch, const rl_request *request, const rl_response *response, uint32_t body_limit, bint detect,
+    waf_result *out) noexcept nogil

@@ -1,24 +1,24 @@
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
 from ratelimitd._ext.bytes.inflate cimport rl_inflater_free, rl_inflater_new
 from ratelimitd._ext.bytes.pcre cimport rl_pcre_scratch_free, rl_pcre_scratch_new
-from ratelimitd._ext.core cimport rl_request, rl_view
+from ratelimitd._ext.core cimport rl_pair, rl_request, rl_response, rl_view
 from ratelimitd._ext.scan.arena cimport arena_free, arena_reset
 from ratelimitd._ext.scan.hs cimport HS_SUCCESS, hs_alloc_scratch, hs_free_scratch
 from ratelimitd._ext.waf.body cimport body_read, body_start
 from ratelimitd._ext.waf.constants cimport *
 from ratelimitd._ext.waf.fields cimport fields_begin, fields_request
-from ratelimitd._ext.waf.layout cimport waf_program, waf_result, waf_scratch, waf_string, waf_value
+from ratelimitd._ext.waf.layout cimport WAF_BUDGET_FACTOR, waf_program, waf_result, waf_scratch, waf_string, waf_value
+from ratelimitd._ext.waf.response cimport response_body, response_head
 from ratelimitd._ext.waf.run cimport run_phase
 from ratelimitd._ext.waf.store cimport store_begin, value_number
 from ratelimitd._ext.waf.strings cimport hits_begin, scan_source
 
 cdef enum:
     KEEP_BYTES = 1 << 20      # memory that a scratch keeps between transactions
-    BUDGET_BYTES = 1 << 19    # memory of any transaction ...
-    BUDGET_FACTOR = 64        # ... and for each byte of it
+    BUDGET_BYTES = 1 << 19    # memory of any transaction, beside what its bytes call for
     MATCH_LIMIT = 100000      # backtracks of one regular expression
 
 cdef rl_view NOTHING = rl_view("", 0)
@@ -100,15 +100,34 @@ cdef void waf_scratch_free(waf_scratch *scratch) noexcept nogil:
     free(scratch)
 
 
-cdef size_t request_bytes(const rl_request *request, uint32_t body_limit) noexcept nogil:
-    cdef size_t size = request.path.size + request.host.size + request.method.size
+cdef size_t header_bytes(const rl_pair *headers, uint32_t count) noexcept nogil:
+    cdef size_t size = 0
     cdef uint32_t i
-    for i in range(request.header_count):
-        size += request.headers[i].name.size + request.headers[i].value.size
-    return size + min(request.body.size, body_limit)
+    for i in range(count):
+        size += headers[i].name.size + headers[i].value.size
+    return size
 
 
-cdef void begin(const waf_program *program, waf_scratch *scratch, const rl_request *request, uint32_t body_limit, bint detect, waf_result *out) noexcept nogil:
+cdef size_t request_bytes(const rl_request *request, uint32_t body_limit) noexcept nogil:
+    cdef size_t size = <size_t>request.path.size + request.host.size + request.method.size + min(request.body.size, body_limit)
+    return size + header_bytes(request.headers, request.header_count)
+
+
+cdef size_t response_bytes(const rl_response *response, uint32_t body_limit) noexcept nogil:
+    return header_bytes(response.headers, response.header_count) + min(response.body.size, body_limit)
+
+
+cdef void result_begin(waf_result *out) noexcept nogil:
+    out.score = out.fired_count = out.fired_more = 0
+    out.deciding = -1
+    out.status = 200
+    out.denied = 0
+    out.inspected_all = 1
+    out.bytes_inspected = 0
+
+
+cdef void begin(
+    const waf_program *program, waf_scratch *scratch, const rl_request *request, size_t size, bint detect, waf_result *out) noexcept nogil:
     cdef uint32_t words = (program.link_count + 63) // 64 + 1
     scratch.program = program
     scratch.request = request
@@ -118,17 +137,13 @@ cdef void begin(const waf_program *program, waf_scratch *scratch, const rl_reque
         memset(scratch.seen, 0, sizeof(scratch.seen))
         memset(scratch.dynamic, 0, sizeof(scratch.dynamic))
         scratch.round = 1
-    arena_reset(&scratch.memory, BUDGET_BYTES + BUDGET_FACTOR * request_bytes(request, body_limit), KEEP_BYTES)
-    out.score = out.fired_count = out.fired_more = 0
-    out.deciding = -1
-    out.status = 200
-    out.denied = out.error = 0
-    out.inspected_all = 1
-    out.bytes_inspected = 0
+    arena_reset(&scratch.memory, BUDGET_BYTES + WAF_BUDGET_FACTOR * size, KEEP_BYTES)
+    result_begin(out)
+    out.error = 0
     memset(scratch.pending, 0, words * sizeof(uint64_t))
     memset(scratch.removed, 0, words * sizeof(uint64_t))
     scratch.removal_count = scratch.matched_count = 0
-    scratch.hit = scratch.force_body = scratch.body_error = scratch.url_error = scratch.stopped = scratch.stop_phase = 0
+    scratch.hit = scratch.force_body = scratch.body_error = scratch.url_error = scratch.stopped = scratch.stop_phase = scratch.allowed = 0
     scratch.processor = WAF_BODY_NONE
     scratch.body_access = program.body_access
     scratch.engine = program.engine
@@ -136,7 +151,7 @@ cdef void begin(const waf_program *program, waf_scratch *scratch, const rl_reque
         scratch.engine = WAF_ENGINE_DETECTION_ONLY
     scratch.multipart = scratch.unmatched_boundary = 0
     scratch.body_error_text = NOTHING
-    scratch.arguments_size = scratch.files_size = scratch.body_size = 0
+    scratch.arguments_size = scratch.files_size = scratch.body_size = scratch.response_size = scratch.response_cut = 0
     fields_begin(scratch)
     hits_begin(scratch)
     store_begin(scratch)
@@ -158,13 +173,8 @@ cdef void lasts(waf_scratch *scratch, uint32_t *before) noexcept nogil:
         before[source] = scratch.sources[source].last
 
 
-cdef void waf_request(
-    const waf_program *program, waf_scratch *scratch, const rl_request *request, uint32_t body_limit, bint detect, waf_result *out) noexcept nogil:
+cdef void request_phases(waf_scratch *scratch, const rl_request *request, uint32_t body_limit) noexcept nogil:
     cdef uint32_t before[32]
-    cdef uint32_t i
-    begin(program, scratch, request, body_limit, detect, out)
-    if scratch.engine == WAF_ENGINE_OFF:
-        return
     memset(before, 0, sizeof(before))
     fields_request(scratch, request)
     body_start(scratch, request)
@@ -175,10 +185,53 @@ cdef void waf_request(
         body_read(scratch, request, body_limit)
         scan_new(scratch, before)
         run_phase(scratch, 2)
+
+
+cdef void response_phases(waf_scratch *scratch, const rl_response *response, uint32_t body_limit) noexcept nogil:
+    cdef uint32_t before[32]
+    lasts(scratch, before)
+    response_head(scratch, response)
+    scan_new(scratch, before)
+    if not scratch.stopped:
+        run_phase(scratch, 3)
+    if not scratch.stopped:
+        lasts(scratch, before)
+        response_body(scratch, response, body_limit)
+        scan_new(scratch, before)
+        run_phase(scratch, 4)
+
+
+cdef void take_score(waf_scratch *scratch, int32_t slot) noexcept nogil:
+    cdef waf_result *out = scratch.out
+    cdef uint32_t i
+    if slot >= 0:
+        out.score = <uint32_t>max(0, value_number(&scratch.store[slot]))
+        return
+    for i in range(out.fired_count):
+        out.score += out.fired[i].score
+
+
+cdef void waf_request(
+    const waf_program *program, waf_scratch *scratch, const rl_request *request, uint32_t body_limit, bint detect, waf_result *out) noexcept nogil:
+    begin(program, scratch, request, request_bytes(request, body_limit), detect, out)
+    if scratch.engine == WAF_ENGINE_OFF:
+        return
+    request_phases(scratch, request, body_limit)
     scratch.stopped = 0
     run_phase(scratch, 5)
-    if program.score_slot >= 0:
-        out.score = <uint32_t>max(0, value_number(&scratch.store[program.score_slot]))
-    else:
-        for i in range(out.fired_count):
-            out.score += out.fired[i].score
+    take_score(scratch, program.score_slot)
+
+
+cdef void waf_response(
+    const waf_program *program, waf_scratch *scratch, const rl_request *request, const rl_response *response, uint32_t body_limit, bint detect,
+    waf_result *out) noexcept nogil:
+    begin(program, scratch, request, request_bytes(request, body_limit) + response_bytes(response, body_limit), detect, out)
+    if scratch.engine == WAF_ENGINE_OFF:
+        return
+    request_phases(scratch, request, body_limit)
+    result_begin(out)
+    scratch.stopped = scratch.allowed
+    response_phases(scratch, response, body_limit)
+    scratch.stopped = 0
+    run_phase(scratch, 5)
+    take_score(scratch, program.response_score_slot)

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field, replace
 from ratelimitd.errors import Diagnostic, PolicyError, Position
 from ratelimitd.waf.fold import Item, Marker, fold
 from ratelimitd.waf.lower import Lowered, Removal, lower, selector
-from ratelimitd.waf.program import Control, Ctl, Engine, Link, Program, Reference, Variable
+from ratelimitd.waf.program import RESPONSE_TYPES, Control, Ctl, Engine, Link, Program, Reference, Variable
 from ratelimitd.waf.seclang import tree
 from ratelimitd.waf.tuning import Tuning, head, tuned
 
 PHASES = 5
 SCORES = re.compile(rb"(?:inbound_|outbound_)?anomaly_score_pl\d")
 TOTALS = (b"blocking_inbound_anomaly_score", b"anomaly_score")  # the Core Rule Set's, v4 and v3
+RESPONSE_TOTALS = (b"blocking_outbound_anomaly_score", b"outbound_anomaly_score")
 AS_WRITTEN = Tuning()
 PARANOIA = re.compile(rb"paranoia-level/(\d)")
 
@@ -33,6 +34,10 @@ class Settings:
     body_access: bool = True
     json_depth: int = 64
     arguments_max: int = 1000
+    response_access: bool = True
+    response_types: tuple[bytes, ...] | None = None
+    response_limit: int = 0
+    response_reject: bool = False
     files: tuple[str, ...] = field(default=())
 
 
@@ -71,10 +76,15 @@ def assemble(
         initial=tuple(sorted((name, value) for name, value in start.items() if name in used)),
         scores=tuple(sorted(name for name in used if SCORES.fullmatch(name))),
         score=next((name for name in TOTALS if name in names_set(links)), b""),
+        response_score=next((name for name in RESPONSE_TOTALS if name in names_set(links)), b""),
         engine=settings.engine,
         body_access=settings.body_access,
         json_depth=settings.json_depth,
         arguments_max=settings.arguments_max,
+        response_access=settings.response_access,
+        response_types=RESPONSE_TYPES if settings.response_types is None else settings.response_types,
+        response_limit=settings.response_limit,
+        response_reject=settings.response_reject,
         sources=sources,
     )
 
@@ -115,6 +125,23 @@ def set_up(settings: Settings, directive: tree.Setting) -> None:
         settings.json_depth = value
     elif name == "SecArgumentsLimit" and isinstance(value, int):
         settings.arguments_max = value
+    elif name.startswith("SecResponseBody"):
+        set_up_response(settings, directive)
+
+
+def set_up_response(settings: Settings, directive: tree.Setting) -> None:
+    name, value = directive.name, directive.value
+    if name == "SecResponseBodyAccess":
+        settings.response_access = value == "On"
+    elif name == "SecResponseBodyLimit" and isinstance(value, int):
+        settings.response_limit = value
+    elif name == "SecResponseBodyLimitAction":
+        settings.response_reject = value == "Reject"
+    elif name == "SecResponseBodyMimeType":
+        added = tuple(b"" if kind == b"(null)" else kind.lower() for kind in directive.arguments)
+        settings.response_types = (settings.response_types or ()) + added
+    elif name == "SecResponseBodyMimeTypesClear":
+        settings.response_types = ()
 
 
 def said(rule: tree.Rule, name: str) -> Iterator[bytes]:

@@ -247,6 +247,19 @@ class Link:
     origin: str = ""  # file:line, for people
 
 
+# What is text, and what a browser may take for it, unless the rules say which.
+RESPONSE_TYPES = (
+    b"",
+    b"text/plain",
+    b"text/html",
+    b"text/xml",
+    b"application/json",
+    b"application/problem+json",
+    b"application/xml",
+    b"application/xhtml+xml",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """links: by phase, then as written. An index into it is what skip_to and Ctl.rules hold."""
@@ -255,9 +268,14 @@ class Program:
     initial: tuple[tuple[bytes, bytes], ...] = ()  # TX when a request begins
     scores: tuple[bytes, ...] = ()  # TX names: what a rule adds to them is its score
     score: bytes = b""  # the TX name that holds the anomaly score in the end; none: the sum of the rules'
+    response_score: bytes = b""  # the same of a response
     engine: Engine = Engine.ON
     body_access: bool = True
     every_reading: bool = True  # a body is read as what it looks like, too, whatever its content type says
     json_depth: int = 64
     arguments_max: int = 1000
+    response_access: bool = True
+    response_types: tuple[bytes, ...] = RESPONSE_TYPES  # content types whose bodies are looked at; b"": none was said
+    response_limit: int = 0  # bytes of a response that are looked at; 0: as many as of a request
+    response_reject: bool = False  # a longer one is denied
     sources: tuple[str, ...] = field(default=(), compare=False)  # files, for people

@@ -40,7 +40,16 @@ class Ours:
             "body": request.body,
             "source_address": b"127.0.0.1",
         }
-        return frozenset(fired["rule"] for fired in self.program.run(asked, detect=True)["fired"])
+        fired = self.program.run(asked, detect=True)["fired"]
+        if response is not None:
+            answered = {
+                "status": response.status,
+                "protocol": response.version.encode(),
+                "headers": list(response.headers),
+                "body": response.body,
+            }
+            fired += self.program.run_response(asked, answered, detect=True)["fired"]
+        return frozenset(each["rule"] for each in fired)
 
 
 def ours(sources: Sequence[str | Path]) -> Engine:
