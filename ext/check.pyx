@@ -14,10 +14,11 @@ from ratelimitd._ext.core cimport (
     RL_REASON_SCAN,
     rl_count,
     rl_request,
+    rl_response,
     rl_verdict,
     rl_view,
 )
-from ratelimitd._ext.inspect cimport inspect
+from ratelimitd._ext.inspect cimport inspect, inspect_response
 from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS
 from ratelimitd._ext.limits cimport limits_charge_score, limits_decide
 from ratelimitd._ext.match.attributes cimport rl_attributes_client, rl_attributes_reset
@@ -78,6 +79,32 @@ cdef void check(void *shared, uint32_t worker, int64_t now_ns, const rl_request 
         if mine.by_score and verdict.score:
             limits_charge_score(self, mine, domain, now_ns, request, verdict)
     _finish(self, mine, domain, now_ns, request, verdict)
+
+
+cdef void check_response(
+    void *shared, uint32_t worker, int64_t now_ns, const rl_request *request, const rl_response *response, rl_verdict *verdict
+) noexcept nogil:
+    cdef check_shared *self = <check_shared *>shared
+    cdef check_worker *mine = self.workers[worker]
+    cdef const snapshot_domain *domain
+    verdict_begin(verdict)
+    verdict.status = response.status
+    mine.watched_list.size = 0
+    if mine.pinned == NULL or mine.broken:
+        verdict_deny(verdict, RL_REASON_OVERLOAD, 503)
+        rl_count(&mine.totals.overload, 1)
+        return
+    domain = snapshot_find(mine.pinned, request.domain)
+    if domain != NULL:
+        verdict.domain = domain.name
+        rl_attributes_reset(mine.attributes, request, &domain.client)
+        if domain.scan.profile_count:
+            inspect_response(mine, domain, request, response, verdict)
+    elif mine.pinned.unknown_domain_deny:
+        verdict_deny(verdict, RL_REASON_NO_POLICY, 403)
+    else:
+        verdict.reason = RL_REASON_NO_POLICY
+    _finish_response(self, mine, domain, now_ns, request, verdict)
 
 
 cdef void _no_policy(check_worker *mine, rl_verdict *verdict) noexcept nogil:
@@ -194,3 +221,20 @@ cdef void _finish(
         if mine.until_sample == 0:
             weight = tell_sample(self, mine, now_ns)
             tell(self, mine, domain, now_ns, request, verdict, weight)
+
+
+cdef void _finish_response(
+    check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, rl_verdict *verdict
+) noexcept nogil:
+    """Denials, enforced or in the shadow, go to the log as those of checks do; an allow says nothing that its check has not said."""
+    cdef uint32_t weight
+    cdef bint denied = verdict.decision == RL_DENY
+    rl_count(&mine.totals.responses_denied if denied else &mine.totals.responses_allowed, 1)
+    if denied:
+        verdict.reference = _random(mine)
+    elif verdict.shadow_denied:
+        rl_count(&mine.totals.responses_watched, 1)
+    else:
+        return
+    if domain != NULL and tell_may_deny(self, &mine.denials if denied else &mine.watched, now_ns, &weight):
+        tell(self, mine, domain, now_ns, request, verdict, weight)

@@ -113,6 +113,7 @@ cdef extern from "core/spine.h" nogil:
         void (*enter)(void *self, uint32_t worker) noexcept
         void (*leave)(void *self, uint32_t worker) noexcept
         void (*check)(void *self, uint32_t worker, int64_t now_ns, const rl_request *request, rl_verdict *verdict) noexcept
+        void (*inspect)(void *self, uint32_t worker, int64_t now_ns, const rl_request *request, const rl_response *response, rl_verdict *verdict) noexcept
 
 
 cdef extern from "core/atomic.h" nogil:

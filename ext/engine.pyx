@@ -8,8 +8,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from ratelimitd._ext.bytes.address cimport rl_address, rl_address_parse
-from ratelimitd._ext.check cimport check
-from ratelimitd._ext.convert cimport Request, to_bytes, verdict_dict
+from ratelimitd._ext.check cimport check, check_response
+from ratelimitd._ext.convert cimport Request, Response, to_bytes, verdict_dict
 from ratelimitd._ext.core cimport rl_counted, rl_load_pointer, rl_spine, rl_store_pointer, rl_verdict, rl_view
 from ratelimitd._ext.events cimport ring_pop
 from ratelimitd._ext.keying cimport key_digest_of, key_rate
@@ -82,7 +82,7 @@ cdef extern from "<unistd.h>" nogil:
     int usleep(unsigned int microseconds)
 
 
-METHODS = ("envoy_check", "check", "check_batch", "health", "reflection", "unknown")
+METHODS = ("envoy_check", "check", "check_batch", "inspect_response", "health", "reflection", "unknown")
 ABUSES = ("protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled", "unread")
 
 SERVER_DEFAULTS = {
@@ -168,6 +168,7 @@ cdef class Engine:
         self.spine.enter = worker_enter
         self.spine.leave = worker_leave
         self.spine.check = check
+        self.spine.inspect = check_response
         self._new_server(workers, server or {})
 
     cdef _new_server(self, uint32_t workers, object given):
@@ -301,6 +302,24 @@ cdef class Engine:
             with self._lock:
                 worker_enter(&self.shared, worker)
                 check(&self.shared, worker, now, &native.data, verdict)
+                answer = verdict_dict(verdict)
+                worker_leave(&self.shared, worker)
+            return answer
+        finally:
+            free(verdict)
+
+    def inspect_response(self, request, response, *, now_ns=None):
+        cdef Request asked = Request(request)
+        cdef Response answered = Response(response)
+        cdef rl_verdict *verdict = <rl_verdict *>calloc(1, sizeof(rl_verdict))
+        cdef uint32_t worker = self.shared.worker_count - 1
+        cdef int64_t now = time.time_ns() if now_ns is None else now_ns
+        if verdict == NULL:
+            raise MemoryError
+        try:
+            with self._lock:
+                worker_enter(&self.shared, worker)
+                check_response(&self.shared, worker, now, &asked.data, &answered.data, verdict)
                 answer = verdict_dict(verdict)
                 worker_leave(&self.shared, worker)
             return answer
@@ -463,6 +482,12 @@ cdef class Engine:
                     "matches": self._total("scan_matches"),
                     "errors": self._total("scan_errors"),
                 },
+                "responses": {
+                    "allowed": self._total("responses_allowed"),
+                    "denied": self._total("responses_denied"),
+                    "shadow_denied": self._total("responses_watched"),
+                    "bytes": self._total("response_bytes"),
+                },
                 "rules": self._rule_matches(),
                 "table": {
                     "keys": table.keys,
@@ -493,6 +518,14 @@ cdef class Engine:
                 out += rl_counted(&worker.totals.scan_matches)
             elif name == "scan_errors":
                 out += rl_counted(&worker.totals.scan_errors)
+            elif name == "responses_allowed":
+                out += rl_counted(&worker.totals.responses_allowed)
+            elif name == "responses_denied":
+                out += rl_counted(&worker.totals.responses_denied)
+            elif name == "responses_watched":
+                out += rl_counted(&worker.totals.responses_watched)
+            elif name == "response_bytes":
+                out += rl_counted(&worker.totals.response_bytes)
             elif name == "limits_truncated":
                 out += rl_counted(&worker.totals.limits_truncated)
             elif name == "lost":

@@ -1,7 +1,11 @@
 # The scan of a check: the first route that holds chooses mode and profile, the profile's program reads the request.
-from ratelimitd._ext.core cimport rl_request, rl_verdict
+from ratelimitd._ext.core cimport rl_request, rl_response, rl_verdict
 from ratelimitd._ext.snapshot cimport snapshot_domain
 from ratelimitd._ext.worker cimport check_worker
 
 # Adds to the verdict what the scan saw and, where it blocks, denies. A denial that stands already stays the reason.
 cdef void inspect(check_worker *mine, const snapshot_domain *domain, const rl_request *request, rl_verdict *verdict) noexcept nogil
+# The same of what a server answered to the request.
+cdef void inspect_response(
+    check_worker *mine, const snapshot_domain *domain, const rl_request *request, const rl_response *response, rl_verdict *verdict
+) noexcept nogil

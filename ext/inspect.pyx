@@ -1,20 +1,22 @@
 from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t
 
 from ratelimitd._ext.core cimport (
-    RL_ALLOW, RL_MAX_MATCHES, RL_REASON_PARTIAL_BODY, RL_REASON_SCAN, rl_count, rl_request, rl_rule_match, rl_verdict,
+    RL_ALLOW, RL_MAX_MATCHES, RL_REASON_PARTIAL_BODY, RL_REASON_SCAN, rl_count, rl_request, rl_response, rl_rule_match, rl_verdict,
 )
 from ratelimitd._ext.match.matcher cimport rl_matcher_run
 from ratelimitd._ext.snapshot cimport snapshot_domain, snapshot_profile, snapshot_scan
 from ratelimitd._ext.verdict cimport verdict_deny
 from ratelimitd._ext.waf.layout cimport waf_fired, waf_result, waf_scratch
 from ratelimitd._ext.waf.target cimport target_text
-from ratelimitd._ext.waf.transaction cimport waf_request
+from ratelimitd._ext.waf.response cimport response_limit
+from ratelimitd._ext.waf.transaction cimport waf_request, waf_response
 from ratelimitd._ext.worker cimport check_worker
 
 cdef enum:
     MODE_OFF = 0
     MODE_BLOCK = 2
     STATUS_TOO_LARGE = 413
+    STATUS_BAD_GATEWAY = 502
 
 
 cdef const snapshot_profile *_profile_of(check_worker *mine, const snapshot_scan *scan, uint8_t *mode) noexcept nogil:
@@ -28,7 +30,6 @@ cdef const snapshot_profile *_profile_of(check_worker *mine, const snapshot_scan
 
 
 cdef void inspect(check_worker *mine, const snapshot_domain *domain, const rl_request *request, rl_verdict *verdict) noexcept nogil:
-    cdef waf_result *found = &mine.found
     cdef uint8_t mode
     cdef const snapshot_profile *profile = _profile_of(mine, &domain.scan, &mode)
     cdef bint blocks = mode == MODE_BLOCK and not domain.shadow
@@ -38,7 +39,39 @@ cdef void inspect(check_worker *mine, const snapshot_domain *domain, const rl_re
         _object(blocks, verdict, RL_REASON_PARTIAL_BODY, STATUS_TOO_LARGE)
         if blocks:
             return
-    waf_request(profile.program, mine.waf, request, profile.body_limit, not blocks, found)
+    waf_request(profile.program, mine.waf, request, profile.body_limit, not blocks, &mine.found)
+    rl_count(&mine.totals.scans, 1)
+    rl_count(&mine.totals.scan_bytes, mine.found.bytes_inspected)
+    rl_count(&mine.totals.scan_matches, mine.found.fired_count + mine.found.fired_more)
+    _take(mine, profile, blocks, verdict)
+
+
+cdef bint _too_long(const snapshot_profile *profile, const rl_response *response) noexcept nogil:
+    """Is it longer than what is looked at, and denied for that?"""
+    cdef bint over = response.body.size > response_limit(profile.program, profile.body_limit)
+    return response.partial_body and profile.deny_partial_body or profile.program.response_reject and (over or response.partial_body)
+
+
+cdef void inspect_response(
+    check_worker *mine, const snapshot_domain *domain, const rl_request *request, const rl_response *response, rl_verdict *verdict
+) noexcept nogil:
+    cdef uint8_t mode
+    cdef const snapshot_profile *profile = _profile_of(mine, &domain.scan, &mode)
+    cdef bint blocks = mode == MODE_BLOCK and not domain.shadow
+    if mode == MODE_OFF:
+        return
+    if _too_long(profile, response):
+        _object(blocks, verdict, RL_REASON_PARTIAL_BODY, STATUS_BAD_GATEWAY)
+        if blocks:
+            return
+    waf_response(profile.program, mine.waf, request, response, profile.body_limit, not blocks, &mine.found)
+    rl_count(&mine.totals.response_bytes, mine.found.bytes_inspected)
+    _take(mine, profile, blocks, verdict)
+
+
+cdef void _take(check_worker *mine, const snapshot_profile *profile, bint blocks, rl_verdict *verdict) noexcept nogil:
+    """What the program came to, into the verdict."""
+    cdef const waf_result *found = &mine.found
     _count(mine, profile, found)
     verdict.bytes_inspected = found.bytes_inspected
     verdict.inspected_all = found.inspected_all
@@ -57,9 +90,6 @@ cdef void _object(bint blocks, rl_verdict *verdict, uint8_t reason, uint16_t sta
 
 cdef void _count(check_worker *mine, const snapshot_profile *profile, const waf_result *found) noexcept nogil:
     cdef uint32_t index
-    rl_count(&mine.totals.scans, 1)
-    rl_count(&mine.totals.scan_bytes, found.bytes_inspected)
-    rl_count(&mine.totals.scan_matches, found.fired_count + found.fired_more)
     rl_count(&mine.totals.scan_errors, found.error)
     for index in range(found.fired_count):
         rl_count(&mine.rule_matches[profile.rule_slots[found.fired[index].link]], 1)

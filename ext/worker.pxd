@@ -31,6 +31,7 @@ cdef enum:
 cdef struct check_totals:
     uint64_t no_policy_allow, no_policy_deny, overload
     uint64_t scans, scan_bytes, scan_matches, scan_errors
+    uint64_t responses_allowed, responses_denied, responses_watched, response_bytes   # watched: allowed, and denied in the shadow
     uint64_t limits_truncated   # more limits applied than TABLE_MAX_HITS
 
 

@@ -92,6 +92,15 @@ class Engine:
         status, score, ...
         """
 
+    def inspect_response(
+        self, request: Mapping[str, Any], response: Mapping[str, Any], *, now_ns: int | None = None
+    ) -> dict[str, Any]:
+        """Decide in process whether a response may be passed on; `request` as for check.
+
+        `response`: status, protocol, headers [(name, value)], body, partial_body. The answer has check's keys; no
+        limits.
+        """
+
     def trace(self, request: Mapping[str, Any]) -> list[Reading]:
         """What the rules of a scan see of a request, whatever lists, limits and modes say: each value that is read.
 
@@ -119,6 +128,7 @@ class Engine:
          "limits": [{"domain", "limit", "list", "near", "shadow_denied"}],   # a row is of a limit or of a list
          "shadow_denied": {domain: int},   # allowed checks that would be denied, were limits, lists and scan enforced
          "scan": {"scans", "bytes", "matches", "errors"},
+         "responses": {"allowed", "denied", "shadow_denied", "bytes"},   # shadow_denied: of the allowed ones
          "rules": [{"domain", "rule", "count"}],   # rules that matched; without names: those that found no counter
          "table": {"keys", "max_keys", "inserted", "evicted", "expired", "sketched", "bytes"},
          "limits_truncated": int,   # checks to which more limits applied than one check counts

@@ -6,10 +6,11 @@ enum {  // doors, for calls by method
   RL_METHOD_ENVOY_CHECK = 0,
   RL_METHOD_CHECK = 1,
   RL_METHOD_CHECK_BATCH = 2,
-  RL_METHOD_HEALTH = 3,
-  RL_METHOD_REFLECTION = 4,
-  RL_METHOD_UNKNOWN = 5,
-  RL_METHOD_COUNT = 6,
+  RL_METHOD_INSPECT_RESPONSE = 3,
+  RL_METHOD_HEALTH = 4,
+  RL_METHOD_REFLECTION = 5,
+  RL_METHOD_UNKNOWN = 6,
+  RL_METHOD_COUNT = 7,
 };
 
 enum {                          // why a connection or a stream was refused or closed by us

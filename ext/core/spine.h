@@ -1,9 +1,10 @@
-// The seam between net/ (C++: sockets, HTTP/2) and check (Cython: decisions). net/ knows these three functions only.
+// The seam between net/ (C++: sockets, HTTP/2) and check (Cython: decisions). net/ knows these functions only.
 //
 // A worker calls enter() before it reads its first request of a turn and leave() before it sleeps; between the two
 // every pointer that check() handed out stays valid. No function takes the interpreter lock, waits, or throws.
 #pragma once
 #include "core/request.h"
+#include "core/response.h"
 #include "core/verdict.h"
 
 typedef struct rl_spine {
@@ -12,4 +13,7 @@ typedef struct rl_spine {
   void (*leave)(void *self, uint32_t worker);
   // now_ns: CLOCK_REALTIME in nanoseconds, read once per turn. Fills *verdict whole.
   void (*check)(void *self, uint32_t worker, int64_t now_ns, const rl_request *request, rl_verdict *verdict);
+  // The same of a response; request says what it answers.
+  void (*inspect)(void *self, uint32_t worker, int64_t now_ns, const rl_request *request, const rl_response *response,
+                  rl_verdict *verdict);
 } rl_spine;

@@ -16,7 +16,7 @@ struct ProbeSpine {
   std::atomic<uint64_t> violations{0};  // a check outside of enter ... leave, or a turn entered twice
   std::atomic<bool> inside[RL_MAX_WORKERS] = {};
 
-  rl_spine spine() { return {this, enter, leave, check}; }
+  rl_spine spine() { return {this, enter, leave, check, inspect}; }
 
   static void enter(void *self, uint32_t worker) {
     auto *probe = static_cast<ProbeSpine *>(self);
@@ -51,6 +51,12 @@ struct ProbeSpine {
     verdict->reference = 0;
     verdict->domain = {"probe", 5};
     verdict->list = {};
+  }
+  static void inspect(void *self, uint32_t worker, int64_t now_ns, const rl_request *request,
+                      const rl_response *response, rl_verdict *verdict) {
+    check(self, worker, now_ns, request, verdict);
+    verdict->bytes_inspected = response->body.size;
+    if (verdict->decision == RL_ALLOW) verdict->status = response->status;
   }
 };
 

@@ -23,12 +23,12 @@ void refuse(Service *service, Http2Connection *connection, Http2Stream *stream, 
   connection->fail(stream, Status::kInvalidArgument, error, {.violation = view_of(error)});
 }
 
-// The same of one request of a batch: "requests[3].headers: more than 256".
-void refuse_part(Service *service, Http2Connection *connection, Http2Stream *stream, uint32_t index,
+// The same of a message within the message: "requests[3].headers: more than 256".
+void refuse_part(Service *service, Http2Connection *connection, Http2Stream *stream, const char *part,
                  DecodeError error) {
   char text[kMaxText];
   const bool names_field = std::strstr(error, ": ") != nullptr;
-  std::snprintf(text, sizeof text, "requests[%u]%s%s", index, names_field ? "." : ": ", error);
+  std::snprintf(text, sizeof text, "%s%s%s", part, names_field ? "." : ": ", error);
   refuse(service, connection, stream, text);
 }
 
@@ -100,7 +100,9 @@ bool validate_batch(Service *service, Http2Connection *connection, Http2Stream *
       return false;
     }
     if ((error = decode_check(part, service->arena.get(), &request))) {
-      refuse_part(service, connection, stream, count, error);
+      char name[32];
+      std::snprintf(name, sizeof name, "requests[%u]", count);
+      refuse_part(service, connection, stream, name, error);
       return false;
     }
     ++count;
@@ -126,6 +128,24 @@ void check_batch(Service *service, Http2Connection *connection, Http2Stream *str
     append_batch_response(*service->verdict, out);
   }
   connection->reply(stream);
+}
+
+void inspect_response(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
+  if (refuse_late(service, connection, stream, message)) return;
+  rl_request request;
+  rl_response response;
+  bool of_request;
+  if (DecodeError error = decode_inspect_response(message, service->arena.get(), &request, &response, &of_request)) {
+    return of_request ? refuse_part(service, connection, stream, "request", error)
+                      : refuse(service, connection, stream, error);
+  }
+  service->spine.inspect(service->spine.self, service->worker, service->wall_ns, &request, &response,
+                         service->verdict.get());
+  if (refuse_overload(service, connection, stream)) return;
+  if (Buffer *out = connection->begin_message(stream)) {
+    encode_inspect_response(*service->verdict, out);
+    connection->reply(stream);
+  }
 }
 
 void health_check(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
@@ -174,6 +194,8 @@ void on_message(void *self, Http2Connection *connection, Http2Stream *stream, rl
       return check(service, connection, stream, message);
     case Method::kCheckBatch:
       return check_batch(service, connection, stream, message);
+    case Method::kInspectResponse:
+      return inspect_response(service, connection, stream, message);
     case Method::kHealthCheck:
       return health_check(service, connection, stream, message);
     case Method::kHealthWatch:

@@ -35,13 +35,14 @@ static void keep_pseudo_header(RequestDraft *draft, rl_view name, rl_view value)
   }
 }
 
-static rl_view lower(RequestDraft *draft, rl_view name) {
+rl_view lower_name(RequestDraft *draft, rl_view name) {
+  if (!has_upper(name)) return name;
   Buffer *text = &draft->arena->text;
   // Room for all names of this message at once: they must not move while the request is alive.
   char *to = text->reserve(text->empty() ? draft->message_size : name.size);
   if (!to) {
     draft->fail("out of memory");
-    return name;
+    return {};
   }
   copy_lower(to, name);
   text->commit(name.size);
@@ -53,7 +54,7 @@ void add_header(RequestDraft *draft, rl_view name, rl_view value) {
   if (name.data[0] == ':') return keep_pseudo_header(draft, name, value);
   rl_request *out = draft->request;
   if (out->header_count == RL_MAX_HEADERS) return draft->fail("headers: more than 256");
-  if (has_upper(name)) name = lower(draft, name);
+  name = lower_name(draft, name);
   draft->arena->headers[out->header_count++] = {name, value};
   if (name.size == 4) {
     if (equals(name, "host")) draft->host_header = value;

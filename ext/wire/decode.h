@@ -26,8 +26,15 @@ struct RequestDraft {
   DecodeError finish();
 };
 
+// Reads one field of a ratelimitd.v1.CheckRequest; how the message ends is the caller's.
+void read_check_field(RequestDraft *draft, ProtoReader *reader);
+// What a ratelimitd.v1.CheckRequest must hold as a whole; then finish().
+DecodeError finish_check(RequestDraft *draft);
+
 // Adds one header: pseudo-headers are kept aside, names come out lower-case, empty names are dropped.
 void add_header(RequestDraft *draft, rl_view name, rl_view value);
+// A header's name in lower case, in the arena if need be; empty when memory ran out.
+rl_view lower_name(RequestDraft *draft, rl_view name);
 // Adds one attribute; the last value of a name wins, as in every protobuf map.
 void add_attribute(RequestDraft *draft, rl_view name, rl_view value);
 

@@ -20,6 +20,7 @@ constexpr Known kKnown[] = {
     KNOWN("/envoy.service.auth.v3.Authorization/Check", kEnvoyCheck),
     KNOWN("/ratelimitd.v1.RateLimitService/Check", kCheck),
     KNOWN("/ratelimitd.v1.RateLimitService/CheckBatch", kCheckBatch),
+    KNOWN("/ratelimitd.v1.RateLimitService/InspectResponse", kInspectResponse),
     KNOWN("/grpc.health.v1.Health/Check", kHealthCheck),
     KNOWN("/grpc.health.v1.Health/Watch", kHealthWatch),
     KNOWN("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", kReflectionV1),
@@ -55,6 +56,8 @@ int door_of_method(Method method) {
       return RL_METHOD_CHECK;
     case Method::kCheckBatch:
       return RL_METHOD_CHECK_BATCH;
+    case Method::kInspectResponse:
+      return RL_METHOD_INSPECT_RESPONSE;
     case Method::kHealthCheck:
     case Method::kHealthWatch:
       return RL_METHOD_HEALTH;

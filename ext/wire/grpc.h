@@ -27,6 +27,7 @@ enum class Method : uint8_t {
   kEnvoyCheck,
   kCheck,
   kCheckBatch,
+  kInspectResponse,
   kHealthCheck,
   kHealthWatch,
   kReflectionV1,

@@ -1,6 +1,7 @@
 // The protobuf messages that we read and write: bytes in, structs out, and back. No I/O, nothing thrown.
 #pragma once
 #include "core/request.h"
+#include "core/response.h"
 #include "core/verdict.h"
 #include "wire/buffer.h"
 
@@ -11,6 +12,7 @@ namespace rl {
 struct RequestArena {
   rl_pair headers[RL_MAX_HEADERS];
   rl_pair attributes[RL_MAX_ATTRIBUTES];
+  rl_pair response_headers[RL_MAX_HEADERS];
   Buffer text;  // lower-cased names; its bytes do not move while a request is alive: reserve first
 };
 
@@ -37,6 +39,11 @@ void encode_check(const rl_verdict &verdict, Buffer *out);
 int next_batch_request(rl_view bytes, size_t *cursor, rl_view *out, DecodeError *error);
 // Appends one embedded CheckResponse to a CheckBatchResponse.
 void append_batch_response(const rl_verdict &verdict, Buffer *out);
+
+// ratelimitd.v1.InspectResponseRequest, InspectResponseResponse. *of_request: the error is one of the embedded request.
+DecodeError decode_inspect_response(rl_view bytes, RequestArena *arena, rl_request *request, rl_response *response,
+                                    bool *of_request);
+void encode_inspect_response(const rl_verdict &verdict, Buffer *out);
 
 // The fields that go to the client, whichever the door: calls sink(name, value) for each of RateLimit-Policy,
 // RateLimit, x-ratelimit-*, Retry-After, content-type and x-ratelimitd-reference. At most 10 calls; values live until

@@ -7,6 +7,7 @@ ValueError. Input lies in a heap block of exactly its size, so that a sanitizer 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
+from libcpp cimport bool as boolean
 from libcpp.memory cimport unique_ptr
 
 from ratelimitd._ext.core cimport (
@@ -15,6 +16,7 @@ from ratelimitd._ext.core cimport (
     rl_limit_state,
     rl_pair,
     rl_request,
+    rl_response,
     rl_rule_match,
     rl_verdict,
     rl_view,
@@ -37,6 +39,8 @@ cdef extern from "wire/messages.h" namespace "rl" nogil:
     void encode_check(const rl_verdict &verdict, Buffer *out)
     int next_batch_request(rl_view bytes, size_t *cursor, rl_view *out, const char **error)
     void append_batch_response(const rl_verdict &verdict, Buffer *out)
+    const char *decode_inspect_response(rl_view bytes, RequestArena *arena, rl_request *request, rl_response *response, boolean *of_request)
+    void encode_inspect_response(const rl_verdict &verdict, Buffer *out)
     ctypedef void (*HeaderSink)(void *context, rl_view name, rl_view value) noexcept
     void client_headers(const rl_verdict &verdict, HeaderSink sink, void *context)
     void denial_body(const rl_verdict &verdict, Buffer *out)
@@ -142,6 +146,28 @@ def check_request(bytes data):
     return decoded(data, False)
 
 
+def inspected_response(bytes data):
+    """(the request, the response); the error of a request names it."""
+    cdef Heap heap = Heap(data)
+    cdef RequestArena *arena = new RequestArena()
+    cdef rl_request request
+    cdef rl_response response
+    cdef boolean of_request
+    cdef const char *error
+    try:
+        error = decode_inspect_response(heap.view, arena, &request, &response, &of_request)
+        if error != NULL:
+            raise ValueError(("request: " if of_request else "") + error.decode())
+        return request_dict(&request), {
+            "status": response.status,
+            "headers": pairs(response.headers, response.header_count),
+            "body": to_bytes(response.body),
+            "partial_body": bool(response.partial_body),
+        }
+    finally:
+        del arena
+
+
 def find_metadata(bytes metadata, bytes name, uint32_t steps=65536):
     """(text or None, steps left)."""
     cdef Heap heap = Heap(metadata), named = Heap(name)
@@ -240,6 +266,13 @@ def check_response(dict fields):
     cdef Verdict verdict = Verdict(fields)
     cdef Buffer out
     encode_check(verdict.verdict, &out)
+    return taken(&out)
+
+
+def inspect_response(dict fields):
+    cdef Verdict verdict = Verdict(fields)
+    cdef Buffer out
+    encode_inspect_response(verdict.verdict, &out)
     return taken(&out)
 
 

@@ -27,7 +27,18 @@ void read_cost(RequestDraft *draft, uint64_t cost) {
   draft->request->cost = static_cast<uint32_t>(cost);
 }
 
-void read_field(RequestDraft *draft, ProtoReader *reader) {
+// A text that is no address would pass for a client without one, whose limits are shared or skipped.
+void check_source_address(RequestDraft *draft) {
+  const rl_view text = draft->request->source_address;
+  rl_address address;
+  if (!draft->error && text.size != 0 && !rl_address_parse(text, &address)) {
+    draft->fail("source_address: must be an IP address, or empty when there is none");
+  }
+}
+
+}  // namespace
+
+void read_check_field(RequestDraft *draft, ProtoReader *reader) {
   rl_request *out = draft->request;
   switch (reader->tag()) {
     case tag_of(1, kBytes):
@@ -75,24 +86,17 @@ void read_field(RequestDraft *draft, ProtoReader *reader) {
   }
 }
 
-// A text that is no address would pass for a client without one, whose limits are shared or skipped.
-void check_source_address(RequestDraft *draft) {
-  const rl_view text = draft->request->source_address;
-  rl_address address;
-  if (!draft->error && text.size != 0 && !rl_address_parse(text, &address)) {
-    draft->fail("source_address: must be an IP address, or empty when there is none");
-  }
+DecodeError finish_check(RequestDraft *draft) {
+  check_source_address(draft);
+  return draft->finish();
 }
-
-}  // namespace
 
 DecodeError decode_check(rl_view bytes, RequestArena *arena, rl_request *out) {
   RequestDraft draft(bytes, arena, out);
   ProtoReader reader(bytes);
-  while (reader.next()) read_field(&draft, &reader);
+  while (reader.next()) read_check_field(&draft, &reader);
   if (reader.failed()) draft.malformed(kMalformed);
-  check_source_address(&draft);
-  return draft.finish();
+  return finish_check(&draft);
 }
 
 int next_batch_request(rl_view bytes, size_t *cursor, rl_view *out, DecodeError *error) {

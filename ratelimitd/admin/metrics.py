@@ -94,6 +94,7 @@ class EngineCollector(Collector):
         yield from self._server(stats["server"], stats["latency_bounds_us"])
         yield from self._table(stats["table"])
         yield from self._scan(stats["scan"])
+        yield from self._responses(stats["responses"])
         yield self._rule_matches(stats["rules"])
         yield from self._policy()
         text = "Checks to which more limits applied than one check counts."
@@ -180,6 +181,16 @@ class EngineCollector(Collector):
         yield _counter("scan_bytes", "Bytes that were scanned.", scan["bytes"])
         yield _counter("scan_matches", "Rules that matched.", scan["matches"])
         yield _counter("scan_errors", "Scans that failed.", scan["errors"])
+
+    def _responses(self, responses: dict[str, Any]) -> Iterator[Metric]:
+        decided = (("allow", responses["allowed"]), ("deny", responses["denied"]))
+        yield _labelled("responses", "Responses that were inspected.", "decision", decided)
+        yield _counter(
+            "shadow_denied_responses",
+            "Allowed responses that would be denied, were every rule enforced.",
+            responses["shadow_denied"],
+        )
+        yield _counter("response_bytes", "Bytes of responses that were scanned.", responses["bytes"])
 
     def _rule_matches(self, rows: list[dict[str, Any]]) -> Metric:
         """Of rules that matched, and of no others: a rule set has hundreds that never do."""

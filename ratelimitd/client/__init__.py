@@ -10,6 +10,7 @@ with Client("127.0.0.1:8081") as client:
 
 from ratelimitd.client.channel import AsyncClient, CheckError, Client
 from ratelimitd.client.request import Request
+from ratelimitd.client.response import Response
 from ratelimitd.client.verdict import LimitState, RuleMatch, Verdict
 
-__all__ = ["AsyncClient", "CheckError", "Client", "LimitState", "Request", "RuleMatch", "Verdict"]
+__all__ = ["AsyncClient", "CheckError", "Client", "LimitState", "Request", "Response", "RuleMatch", "Verdict"]

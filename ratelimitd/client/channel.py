@@ -13,6 +13,7 @@ import grpc
 import grpc.aio
 
 from ratelimitd.client.request import Request, encode
+from ratelimitd.client.response import Response, encode_inspection
 from ratelimitd.client.verdict import Verdict, decode
 from ratelimitd.v1 import ratelimit_pb2 as pb
 from ratelimitd.v1 import ratelimit_pb2_grpc as services
@@ -68,6 +69,14 @@ class Client:
             raise _failed(self.address, error) from None
         return [decode(r) for r in answer.responses]
 
+    def inspect_response(self, request: Request, response: Response, *, timeout: float | None = None) -> Verdict:
+        """Decides whether a response may be passed on; counts nothing. Raises CheckError."""
+        asked = encode_inspection(request, response)
+        try:
+            return decode(self._service.InspectResponse(asked, timeout=timeout or self.timeout))
+        except grpc.RpcError as error:
+            raise _failed(self.address, error) from None
+
     def close(self) -> None:
         self._channel.close()
 
@@ -103,6 +112,14 @@ class AsyncClient:
         except grpc.RpcError as error:
             raise _failed(self.address, error) from None
         return [decode(r) for r in answer.responses]
+
+    async def inspect_response(self, request: Request, response: Response, *, timeout: float | None = None) -> Verdict:
+        """Decides whether a response may be passed on; counts nothing. Raises CheckError."""
+        asked = encode_inspection(request, response)
+        try:
+            return decode(await self._service.InspectResponse(asked, timeout=timeout or self.timeout))
+        except grpc.RpcError as error:
+            raise _failed(self.address, error) from None
 
     async def close(self) -> None:
         await self._channel.close()

@@ -36,7 +36,7 @@ class Verdict:
 
     `reason` is "" when nothing objected, else "over_limit", "scan", "deny_list", "allow_list", "partial_body",
     "no_policy" or "overload"; `decided_by` names the limit, list or rule. `headers` are to be added to the response
-    to the client.
+    to the client. That to a response has no limits, and the status of an allowed one is its own.
     """
 
     allowed: bool
@@ -75,7 +75,7 @@ def _reason(number: int) -> str:
     return "" if number == pb.REASON_UNSPECIFIED else name.removeprefix("REASON_").lower()
 
 
-def decode(response: pb.CheckResponse) -> Verdict:
+def decode(response: pb.CheckResponse | pb.InspectResponseResponse) -> Verdict:
     """The verdict of a wire message. Only DECISION_ALLOW allows: an answer that we do not know is a denial."""
     return Verdict(
         allowed=response.decision == pb.DECISION_ALLOW,
@@ -85,7 +85,7 @@ def decode(response: pb.CheckResponse) -> Verdict:
         domain=response.domain,
         limits=tuple(
             LimitState(s.name, s.limit, s.remaining, s.window_ms, s.reset_after_ms, s.over, s.shadow, s.unlimited)
-            for s in response.limits
+            for s in (response.limits if isinstance(response, pb.CheckResponse) else ())
         ),
         matches=tuple(RuleMatch(m.id, m.target, m.score) for m in response.matches),
         score=response.score,

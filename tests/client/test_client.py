@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from ratelimitd.client import AsyncClient, CheckError, Client, Request
+from ratelimitd.client import AsyncClient, CheckError, Client, Request, Response, RuleMatch
 from ratelimitd.client.request import encode
 from ratelimitd.client.verdict import decode
 from ratelimitd.v1 import ratelimit_pb2 as pb
@@ -23,6 +23,7 @@ class Service(services.RateLimitServiceServicer):
 
     def __init__(self) -> None:
         self.asked: list[pb.CheckRequest] = []
+        self.inspected: list[pb.InspectResponseRequest] = []
 
     def Check(self, request: pb.CheckRequest, context: Any) -> pb.CheckResponse:  # noqa: N802
         self.asked.append(request)
@@ -43,6 +44,19 @@ class Service(services.RateLimitServiceServicer):
             matches=[pb.RuleMatch(id="942100", target="args:id", score=5)],
             headers=[pb.Header(name="Retry-After", value=b"12")],
             reference="00ff",
+        )
+
+    def InspectResponse(self, request: pb.InspectResponseRequest, context: Any) -> pb.InspectResponseResponse:  # noqa: N802
+        self.inspected.append(request)
+        if request.status == 418:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "status: too odd")
+        denied = b"secret" in request.body
+        return pb.InspectResponseResponse(
+            decision=pb.DECISION_DENY if denied else pb.DECISION_ALLOW,
+            status=502 if denied else request.status,
+            reason=pb.REASON_SCAN if denied else pb.REASON_UNSPECIFIED,
+            matches=[pb.RuleMatch(id="951100", target="RESPONSE_BODY", score=4)] if denied else [],
+            bytes_inspected=len(request.body),
         )
 
     def CheckBatch(self, request: pb.CheckBatchRequest, context: Any) -> pb.CheckBatchResponse:  # noqa: N802
@@ -127,10 +141,29 @@ def test_nobody_there() -> None:
     assert caught.value.code == "UNAVAILABLE"
 
 
+LEAK = Response(status=200, headers=[("x-a", "1"), ("x-a", b"\xff")], body=b"a secret", partial_body=True)
+
+
+def test_a_response_is_inspected(address: str, service: Service) -> None:
+    with Client(address) as client:
+        verdict = client.inspect_response(FULL, LEAK)
+        passed = client.inspect_response(Request(), Response(status=404))
+        with pytest.raises(CheckError, match="too odd"):
+            client.inspect_response(Request(), Response(status=418))
+    assert (verdict.allowed, verdict.status, verdict.reason, verdict.limits) == (False, 502, "scan", ())
+    assert (verdict.matches, verdict.bytes_inspected) == ((RuleMatch("951100", "RESPONSE_BODY", 4),), 8)
+    assert (passed.allowed, passed.status) == (True, 404)
+    asked = service.inspected[0]
+    assert asked.request == encode(FULL)
+    assert [(h.name, h.value) for h in asked.headers] == [("x-a", b"1"), ("x-a", b"\xff")]
+    assert (asked.status, asked.body, asked.partial_body) == (200, b"a secret", True)
+
+
 def test_asyncio(address: str) -> None:
     async def scenario() -> None:
         async with AsyncClient(address) as client:
             assert not (await client.check(FULL)).allowed
+            assert not (await client.inspect_response(FULL, LEAK)).allowed
             assert [v.allowed for v in await client.check_many([Request(), FULL])] == [True, False]
             with pytest.raises(CheckError):
                 await client.check(Request(path="/bad"))

@@ -61,6 +61,7 @@ class Counted:
             ],
             "shadow_denied": {"shop": 11},
             "scan": {"scans": 1, "bytes": 2, "matches": 3, "errors": 4},
+            "responses": {"allowed": 5, "denied": 6, "shadow_denied": 2, "bytes": 70},
             "rules": self.rules,
             "table": {
                 "keys": 5,
@@ -120,6 +121,8 @@ def test_what_was_counted_is_what_is_read(samples: dict[tuple[str, frozenset[tup
     assert value("connections") == 7
     assert value("connections_refused_total") == 1
     assert value("calls_total", method="check") == 2
+    assert (value("responses_total", decision="allow"), value("responses_total", decision="deny")) == (5, 6)
+    assert (value("shadow_denied_responses_total"), value("response_bytes_total")) == (2, 70)
     assert value("grpc_errors_total", code="RESOURCE_EXHAUSTED") == 5
     assert value("abuse_total", kind="stalled") == 6
     assert value("shed_total") == 4

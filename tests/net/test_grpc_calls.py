@@ -115,7 +115,7 @@ def test_unknown_methods(serve):
     assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
     assert "/no.Such/M" in error.value.details()
     assert "%41" in error.value.details()
-    assert server.stats()["calls"][5] == 1
+    assert server.stats()["calls"][6] == 1
 
 
 def test_malformed_messages(serve):
