@@ -12,11 +12,16 @@ PACKAGES += python3-dev python3-venv
 endif
 # End-to-end tests and benchmarks start these.
 TEST_PACKAGES := nghttp2-client
+# The fuzzers' compiler: any clang++ that is there, else Debian's.
+CLANGXX = $(firstword $(foreach name,clang++ $(patsubst %,clang++-%,21 20 19 18 17 16 15 14),$(shell command -v $(name) 2>/dev/null)))
+FUZZ_PACKAGES = $(if $(CLANGXX),,clang)
+# Of each fuzzer.
+SECONDS ?= 60
 CXX := $(shell command -v ccache >/dev/null 2>&1 && echo "ccache g++" || echo g++)
 CC := $(shell command -v ccache >/dev/null 2>&1 && echo "ccache gcc" || echo gcc)
 export CXX CC
 
-.PHONY: help serve build test lint format sanitize bench clean system system-test
+.PHONY: help serve build test lint format sanitize fuzz bench clean system system-test system-fuzz
 
 help:
 	@echo 'make serve     build and serve the starter policy; edit it while it runs'
@@ -25,6 +30,7 @@ help:
 	@echo 'make lint      ruff, mypy, clang-format, buf'
 	@echo 'make format    rewrite the code the way lint wants it'
 	@echo 'make sanitize  the native and load-shaped tests under ASan+UBSan, then TSan'
+	@echo 'make fuzz      the fuzzers, SECONDS=60 of each target; ARGS=http2 for one alone'
 	@echo 'make bench     every figure of the README, in one run; needs a quiet machine'
 	@echo 'make clean     everything that can be made again'
 
@@ -64,6 +70,9 @@ system:
 system-test: system
 	$(call install,$(TEST_PACKAGES))
 
+system-fuzz: system
+	$(call install,$(FUZZ_PACKAGES))
+
 test: system-test build $(VENV)/.dev
 	$(BIN)/python -m pytest -q -n auto $(ARGS)
 
@@ -82,6 +91,10 @@ format: build $(VENV)/.dev
 sanitize: system-test build $(VENV)/.dev
 	BIN=$(BIN) .ci/sanitize address,undefined
 	BIN=$(BIN) .ci/sanitize thread
+
+fuzz: system build $(VENV)/.dev
+	@$(MAKE) --no-print-directory -s system-fuzz || true  # tests.fuzz says it loudly
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
 bench: system-test build $(VENV)/.dev
 	$(BIN)/python -m benchmarks.run $(ARGS)

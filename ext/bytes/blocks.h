@@ -1,4 +1,5 @@
-// Sixteen bytes at a time. GCC's vector types: SSE on x86-64, NEON on arm64, without a line for either.
+// Sixteen bytes at a time. GCC's vector types: SSE on x86-64, NEON on arm64, without a line for either. Clang, which
+// the fuzzers need, has no shuffle by a variable.
 #pragma once
 #include <bit>
 #include <cstdint>
@@ -54,6 +55,17 @@ inline void store_short(char *to, uint32_t size, Block block) {
     to[size / 2] = static_cast<char>(halves[0] >> 8);
     to[size - 1] = static_cast<char>(halves[0] >> 16);
   }
+}
+
+// table[index[i]] for every i; indices below 16.
+inline Block look_up(Block table, Block index) {
+#ifdef __clang__
+  Block found;
+  for (int i = 0; i < 16; ++i) found[i] = table[index[i]];
+  return found;
+#else
+  return __builtin_shuffle(table, index);
+#endif
 }
 
 // Comparisons give 0xff or 0 per byte.

@@ -48,27 +48,31 @@ constexpr int kTables = 4;
 
 // Eight classes in one byte per nibble: a byte has those that both its nibbles have.
 struct Table {
-  Block high, low;
+  alignas(Block) uint8_t high[16], low[16];
 };
 
 constexpr Table make_table(int number) {
-  uint8_t high[16] = {}, low[16] = {};
+  Table table = {};
   for (const Rectangle &rectangle : kRectangles) {
     for (int n = 0; n < 16; ++n) {
       auto bits = static_cast<uint8_t>(rectangle.bit >> (8 * number));
-      if (rectangle.high >> n & 1) high[n] |= bits;
-      if (rectangle.low >> n & 1) low[n] |= bits;
+      if (rectangle.high >> n & 1) table.high[n] |= bits;
+      if (rectangle.low >> n & 1) table.low[n] |= bits;
     }
   }
-  return {std::bit_cast<Block>(high), std::bit_cast<Block>(low)};
+  return table;
 }
 
 constexpr Table kNibbles[kTables] = {make_table(0), make_table(1), make_table(2), make_table(3)};
 
+inline Block row_of(const uint8_t *table, Block nibbles) {
+  return look_up(load_block(reinterpret_cast<const char *>(table)), nibbles);
+}
+
 inline void add_block(Block block, Block seen[kTables]) {
   Block low = block & 15, high = block >> 4;
   for (int t = 0; t < kTables; ++t) {
-    seen[t] |= __builtin_shuffle(kNibbles[t].high, high) & __builtin_shuffle(kNibbles[t].low, low);
+    seen[t] |= row_of(kNibbles[t].high, high) & row_of(kNibbles[t].low, low);
   }
 }
 

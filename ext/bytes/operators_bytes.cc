@@ -73,8 +73,8 @@ int rl_op_outside(rl_view text, const rl_byte_set *set) {
   for (; text.size - i >= sizeof(Block); i += sizeof(Block)) {
     Block block = load_block(text.data + i), low = block & 15;
     Block high = within(block, 0x80, 0xff);
-    Block row = (__builtin_shuffle(lower, low) & ~high) | (__builtin_shuffle(upper, low) & high);
-    Block inside = row & __builtin_shuffle(bits, block >> 4);
+    Block row = (look_up(lower, low) & ~high) | (look_up(upper, low) & high);
+    Block inside = row & look_up(bits, block >> 4);
     if (first_set(equals(inside, 0)) < sizeof(Block)) return 1;
   }
   for (; i < text.size; ++i) {
