@@ -11,5 +11,5 @@ cdef void body_read(waf_scratch *scratch, const rl_request *request, uint32_t bo
 
 # The first value of a header; name is lower-case.
 cdef rl_view header_of(const rl_pair *headers, uint32_t count, rl_view name) noexcept nogil
-# Takes the codings of Content-Encoding off. 0: they cannot be taken off whole; what came off is in body.
-cdef bint body_decoded(waf_scratch *scratch, rl_view coding, uint32_t body_limit, rl_view *body) noexcept nogil
+# Takes the codings that the headers name off. 0: they cannot be taken off whole; what came off is in body.
+cdef bint body_decoded(waf_scratch *scratch, const rl_pair *headers, uint32_t count, uint32_t body_limit, rl_view *body) noexcept nogil

@@ -22,6 +22,7 @@ cdef enum:
     NAMES_BYTES = 65536       # of a JSON body's arguments, beyond eight times its size
     XML_ATTRIBUTES = 16384
     INFLATE_RATIO = 100
+    CODING_HEADERS = 8        # Content-Encoding headers that are read; with more a body counts as not decoded
 
 cdef rl_view NOTHING = rl_view("", 0)
 
@@ -195,7 +196,24 @@ cdef void read_by_looks(waf_scratch *scratch, rl_view body, bint cut) noexcept n
 
 # ---- the body
 
-cdef bint body_decoded(waf_scratch *scratch, rl_view coding, uint32_t body_limit, rl_view *body) noexcept nogil:
+cdef rl_view codings(waf_scratch *scratch, const rl_pair *headers, uint32_t count) noexcept nogil:
+    """Content-Encoding, of several headers one behind the other: whoever reads the body takes all of them for one list."""
+    cdef rl_view name = literal("content-encoding")
+    cdef rl_view found = NOTHING
+    cdef uint32_t taken = 0
+    cdef uint32_t i
+    for i in range(count):
+        if headers[i].name.size != name.size or memcmp(headers[i].name.data, name.data, name.size) != 0:
+            continue
+        found = joined(scratch, found, literal(","), headers[i].value) if taken else headers[i].value
+        taken += 1
+        if taken > CODING_HEADERS:
+            return literal("too many")
+    return found
+
+
+cdef bint body_decoded(waf_scratch *scratch, const rl_pair *headers, uint32_t count, uint32_t body_limit, rl_view *body) noexcept nogil:
+    cdef rl_view coding = codings(scratch, headers, count)
     cdef rl_inflate_limits limits
     cdef char *buffer
     cdef size_t room
@@ -239,7 +257,7 @@ cdef void body_read(waf_scratch *scratch, const rl_request *request, uint32_t bo
         body.size = body_limit
     scratch.body_size = body.size
     scratch.out.bytes_inspected = body.size
-    if not body_decoded(scratch, header(request, literal("content-encoding")), body_limit, &body):
+    if not body_decoded(scratch, request.headers, request.header_count, body_limit, &body):
         scratch.out.inspected_all = 0
         failed(scratch, "Content-Encoding cannot be decoded")
     # As ModSecurity documents it: a body that is read as fields is not there a second time as it came.

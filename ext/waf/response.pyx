@@ -51,7 +51,6 @@ cdef uint32_t response_limit(const waf_program *program, uint32_t body_limit) no
 
 cdef void response_body(waf_scratch *scratch, const rl_response *response, uint32_t body_limit) noexcept nogil:
     cdef rl_view body = response.body
-    cdef rl_view coding = header_of(response.headers, response.header_count, literal("content-encoding"))
     cdef uint32_t limit = response_limit(scratch.program, body_limit)
     scratch.response_cut = body.size > limit or response.partial_body
     if not scratch.program.response_access or not wanted(scratch.program, content_type(response)):
@@ -62,7 +61,7 @@ cdef void response_body(waf_scratch *scratch, const rl_response *response, uint3
         scratch.out.inspected_all = 0
     body.size = min(body.size, limit)
     scratch.out.bytes_inspected = body.size
-    if not body_decoded(scratch, coding, limit, &body):
+    if not body_decoded(scratch, response.headers, response.header_count, limit, &body):
         scratch.out.inspected_all = 0
     scratch.response_size = body.size
     field_add(scratch, WAF_RESPONSE_BODY, NOTHING, body)

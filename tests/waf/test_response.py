@@ -196,3 +196,16 @@ def test_room_for_what_comes_off(size: int) -> None:
     form["headers"] = [(b"content-type", b"application/x-www-form-urlencoded"), (b"content-encoding", b"gzip")]
     result = program('SecRule ARGS_POST:a "@endsWith y" "id:1,phase:2,pass"').run(form, body_limit=1 << 20)
     assert (len(result["fired"]), result["inspected_all"]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("codings", "decoded"),
+    [([b"identity", b"gzip"], True), ([b"gzip", b"gzip"], False), ([b"x", b"gzip"], False), ([b""] * 20, False)],
+)
+def test_several_codings(codings: list[bytes], decoded: bool) -> None:
+    """Several headers are one list, so that a second one hides nothing."""
+    sent = [*HTML["headers"], *((b"content-encoding", coding) for coding in codings)]
+    result = answer(
+        'SecRule RESPONSE_BODY "@streq x" "id:1,phase:4,pass"', {"headers": sent, "body": gzip.compress(b"x")}
+    )
+    assert (len(result["fired"]), result["inspected_all"]) == (decoded, decoded)
