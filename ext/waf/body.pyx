@@ -260,8 +260,9 @@ cdef void body_read(waf_scratch *scratch, const rl_request *request, uint32_t bo
     if not body_decoded(scratch, request.headers, request.header_count, body_limit, &body):
         scratch.out.inspected_all = 0
         failed(scratch, "Content-Encoding cannot be decoded")
-    # As ModSecurity documents it: a body that is read as fields is not there a second time as it came.
-    if scratch.processor == WAF_BODY_URLENCODED or scratch.processor == WAF_BODY_NONE and scratch.force_body:
+    # As ModSecurity documents it: a body that is read as fields is not there a second time as it came. An XML body is, if
+    # it is asked for: its declarations are no fields.
+    if scratch.processor == WAF_BODY_URLENCODED or scratch.force_body and scratch.processor in (WAF_BODY_NONE, WAF_BODY_XML):
         field_add(scratch, WAF_REQUEST_BODY, NOTHING, body)
     if scratch.program.sources[WAF_RAW_BODY].read:
         field_add(scratch, WAF_RAW_BODY, NOTHING, body)

@@ -71,11 +71,12 @@ def assemble(
     all_read = bool(borrowers(links))
     links = [replace(k, capture=k.capture and (all_read or captured(links, i))) for i, k in enumerate(links)]
     used = names_used(links)
+    total = next((name for name in TOTALS if name in names_set(links)), b"")
     return Program(
         links=tuple(links),
         initial=tuple(sorted((name, value) for name, value in start.items() if name in used)),
-        scores=tuple(sorted(name for name in used if SCORES.fullmatch(name))),
-        score=next((name for name in TOTALS if name in names_set(links)), b""),
+        scores=tuple(sorted(name for name in used if SCORES.fullmatch(name))) or (total,) * bool(total),
+        score=total,
         response_score=next((name for name in RESPONSE_TOTALS if name in names_set(links)), b""),
         engine=settings.engine,
         body_access=settings.body_access,

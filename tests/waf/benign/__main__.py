@@ -1,11 +1,12 @@
-"""What the Core Rule Set at paranoia 1 blocks of the benign corpus, by libmodsecurity: `python -m tests.waf.benign`."""
+"""What the Core Rule Set at paranoia 1 blocks of the benign corpus: `python -m tests.waf.benign [ours | oracle]`."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 
+from .. import engines
 from ..crs.ruleset import paranoia, sources
-from ..oracle import Oracle
 from ..shared import crs_v4
 from .corpus import corpus
 
@@ -13,7 +14,8 @@ BLOCKED = 949110  # the score reached the threshold, 5
 REPORTS = {BLOCKED, 980170}
 
 if __name__ == "__main__":
-    engine = Oracle(sources(crs_v4(), paranoia(1)))
+    start = engines.oracle if "oracle" in sys.argv[1:] else engines.ours
+    engine = start(sources(crs_v4(), paranoia(1)))
     rules: Counter[int] = Counter()
     count = 0
     for benign in corpus():
