@@ -37,6 +37,9 @@ cdef extern from "hs.h" nogil:
     hs_error_t hs_deserialize_database(const char *bytes, size_t length, hs_database_t **db)
     hs_error_t hs_alloc_scratch(const hs_database_t *db, hs_scratch_t **scratch)
     hs_error_t hs_free_scratch(hs_scratch_t *scratch)
-    hs_error_t hs_scan(
+
+
+cdef extern from "scan/vector.h" nogil:
+    hs_error_t hs_scan "rl_hs_scan"(
         const hs_database_t *db, const char *data, unsigned int length, unsigned int flags, hs_scratch_t *scratch,
         match_event_handler handler, void *context)
