@@ -64,12 +64,24 @@ cdef rl_view header(const rl_request *request, rl_view name) noexcept nogil:
     return header_of(request.headers, request.header_count, name)
 
 
-cdef void body_start(waf_scratch *scratch, const rl_request *request) noexcept nogil:
-    cdef rl_view type = header(request, literal("content-type"))
+cdef uint8_t processor_of(rl_view type) noexcept nogil:
     if begins(type, "application/x-www-form-urlencoded"):
-        scratch.processor = WAF_BODY_URLENCODED
-    elif begins(type, "multipart/form-data"):
-        scratch.processor = WAF_BODY_MULTIPART
+        return WAF_BODY_URLENCODED
+    return WAF_BODY_MULTIPART if begins(type, "multipart/form-data") else WAF_BODY_NONE
+
+
+cdef bint is_type(const rl_pair *header) noexcept nogil:
+    return header.name.size == 12 and memcmp(header.name.data, "content-type", 12) == 0
+
+
+cdef void body_start(waf_scratch *scratch, const rl_request *request) noexcept nogil:
+    cdef uint32_t i
+    cdef uint8_t processor
+    for i in range(request.header_count):
+        if is_type(&request.headers[i]):
+            processor = processor_of(request.headers[i].value)
+            if processor != WAF_BODY_NONE:
+                scratch.processor = processor
 
 
 cdef void failed(waf_scratch *scratch, const char *why) noexcept nogil:
@@ -93,7 +105,8 @@ cdef bint read_json(waf_scratch *scratch, rl_view body) noexcept nogil:
         status = rl_json_args_next(&reader, &leaf)
         if status != RL_JSON_ARGS_LEAF:
             return status == RL_JSON_ARGS_END
-        add_argument(scratch, WAF_ARGS_POST, joined(scratch, leaf.name, NOTHING, NOTHING), leaf.value)
+        if not add_argument(scratch, WAF_ARGS_POST, joined(scratch, leaf.name, NOTHING, NOTHING), leaf.value):
+            return False
 
 
 cdef void part_item(waf_scratch *scratch, int kind, const rl_form_data_item *item) noexcept nogil:
@@ -105,6 +118,9 @@ cdef void part_item(waf_scratch *scratch, int kind, const rl_form_data_item *ite
         field_add(scratch, WAF_MULTIPART_PART_HEADERS, item.name, item.value)
     elif kind == RL_FORM_DATA_FIELD:
         add_argument(scratch, WAF_ARGS_POST, item.name, item.value)
+        # ModSecurity leaves line ends out of the value; a server does not.
+        if scratch.program.every_reading and item.content.size != item.value.size:
+            add_argument(scratch, WAF_ARGS_POST, item.name, item.content)
     elif kind == RL_FORM_DATA_FILE:
         field_add(scratch, WAF_FILES, item.name, item.filename)
         field_add(scratch, WAF_FILES_NAMES, item.name, item.name)
@@ -124,25 +140,31 @@ cdef bint read_multipart(waf_scratch *scratch, rl_view body, rl_view type, bint 
     cdef rl_form_data_item item
     cdef waf_fields before[32]
     cdef uint32_t i
-    cdef uint32_t arguments = scratch.arguments_size
+    cdef uint32_t arguments = scratch.argument_count
+    cdef uint32_t arguments_size = scratch.arguments_size
     cdef int kind
     cdef char *buffer = room_for(scratch, rl_form_data_room(body.size))
     if buffer == NULL:
         return False
     for i in range(WAF_SOURCES):
         before[i] = scratch.sources[i]
-    if rl_form_data_start(&reader, type, body, buffer):
+    if not rl_form_data_start(&reader, type, body, buffer):
+        if reader.error == NULL:   # ModSecurity then reads nothing and says nothing
+            reader.error = "Multipart: Empty boundary."
+    else:
         while True:
             kind = rl_form_data_next(&reader, &item)
             if kind == RL_FORM_DATA_END:
                 break
             part_item(scratch, kind, &item)
-        if not reader.complete and not cut:
+        # Without the closing boundary ModSecurity forgets what it has read; PHP does not.
+        if not reader.complete and not cut and not scratch.program.every_reading:
             take_back(scratch, WAF_ARGS_POST, before)
             take_back(scratch, WAF_FILES, before)
             take_back(scratch, WAF_FILES_NAMES, before)
             take_back(scratch, WAF_FILES_SIZES, before)
-            scratch.arguments_size = arguments
+            scratch.argument_count = arguments
+            scratch.arguments_size = arguments_size
             scratch.files_size = 0
     scratch.multipart = reader.flags
     scratch.unmatched_boundary = reader.unmatched_boundary
@@ -173,25 +195,91 @@ cdef bint read_xml(waf_scratch *scratch, rl_view body) noexcept nogil:
     return status == RL_XML_OK
 
 
+# ---- several readings
+
 cdef rl_view boundary_type(waf_scratch *scratch, rl_view boundary) noexcept nogil:
     return joined(scratch, literal("multipart/form-data; boundary="), boundary, NOTHING)
 
 
-cdef void read_by_looks(waf_scratch *scratch, rl_view body, bint cut) noexcept nogil:
-    """What another server might make of the body, whatever its content type says."""
+cdef void read_by_looks(waf_scratch *scratch, rl_view body, bint cut, bint understood) noexcept nogil:
+    """What another server might make of the body, whatever its content type says. understood: so it was read, without an error."""
     cdef rl_view boundary
     cdef uint32_t looks = media_looks(body, &boundary)
-    cdef uint8_t error = scratch.body_error
-    cdef rl_view text = scratch.body_error_text
-    if looks == MEDIA_JSON and scratch.processor != WAF_BODY_JSON:
+    cdef uint8_t processor = scratch.processor
+    if looks == MEDIA_JSON and processor != WAF_BODY_JSON:
         read_json(scratch, body)
-    elif looks == MEDIA_MULTIPART and scratch.processor != WAF_BODY_MULTIPART:
+    elif looks == MEDIA_MULTIPART and (processor != WAF_BODY_MULTIPART or not understood):
         read_multipart(scratch, body, boundary_type(scratch, boundary), True)
-        scratch.multipart = scratch.unmatched_boundary = 0
-    elif looks == 0 and scratch.processor == WAF_BODY_NONE and header(scratch.request, literal("content-type")).size == 0:
+    elif not understood or processor == WAF_BODY_NONE and header(scratch.request, literal("content-type")).size == 0:
         add_arguments(scratch, WAF_ARGS_POST, body)
+
+
+cdef void read_by_types(waf_scratch *scratch, const rl_request *request, rl_view body, bint cut) noexcept nogil:
+    """By the content types that did not win, when there are several."""
+    cdef rl_view first = header(request, literal("content-type"))
+    cdef rl_view type
+    cdef uint8_t processor
+    cdef uint32_t i
+    for i in range(request.header_count):
+        if not is_type(&request.headers[i]):
+            continue
+        type = request.headers[i].value
+        processor = processor_of(type)
+        if processor == WAF_BODY_URLENCODED and scratch.processor != WAF_BODY_URLENCODED:
+            add_arguments(scratch, WAF_ARGS_POST, body)
+        elif processor == WAF_BODY_MULTIPART and (scratch.processor != WAF_BODY_MULTIPART or type.data != first.data):
+            read_multipart(scratch, body, type, cut)
+
+
+cdef bint read_declared(waf_scratch *scratch, const rl_request *request, rl_view body, bint cut) noexcept nogil:
+    """0: what the body is said to be it is not."""
+    if scratch.processor == WAF_BODY_URLENCODED:
+        add_arguments(scratch, WAF_ARGS_POST, body)
+    elif scratch.processor == WAF_BODY_MULTIPART:
+        return read_multipart(scratch, body, header(request, literal("content-type")), cut)
+    elif scratch.processor == WAF_BODY_JSON and not read_json(scratch, body):
+        failed(scratch, "JSON parsing error")
+        return False
+    elif scratch.processor == WAF_BODY_XML and not read_xml(scratch, body):
+        failed(scratch, "XML parsing error")
+        return False
+    return True
+
+
+cdef bint raw_body(const waf_scratch *scratch) noexcept nogil:
+    """Is the body there as it came, too? ModSecurity 2 says: of forms alone, unless it is forced. The Core Rule Set wants it of JSON as well
+    (934210), and not of XML (944100 and others); of multipart bodies it would only tell a second time what the parts tell. A body that nothing
+    else reads is always there when nothing may go by unseen."""
+    if scratch.processor == WAF_BODY_NONE:
+        return scratch.force_body or scratch.program.every_reading
+    if scratch.processor == WAF_BODY_XML:
+        return scratch.force_body    # its declarations are no fields
+    return scratch.processor == WAF_BODY_URLENCODED or scratch.processor == WAF_BODY_JSON
+
+
+cdef void read_all(waf_scratch *scratch, const rl_request *request, rl_view body, bint cut) noexcept nogil:
+    cdef bint understood
+    cdef uint8_t error
+    cdef rl_view text
+    cdef uint32_t multipart
+    cdef uint8_t unmatched
+    if raw_body(scratch):
+        field_add(scratch, WAF_REQUEST_BODY, NOTHING, body)
+    if scratch.program.sources[WAF_RAW_BODY].read:
+        field_add(scratch, WAF_RAW_BODY, NOTHING, body)
+    understood = read_declared(scratch, request, body, cut)
+    if not scratch.program.every_reading:
+        return
+    error = scratch.body_error
+    text = scratch.body_error_text
+    multipart = scratch.multipart
+    unmatched = scratch.unmatched_boundary
+    read_by_looks(scratch, body, cut, understood)
+    read_by_types(scratch, request, body, cut)
     scratch.body_error = error
     scratch.body_error_text = text
+    scratch.multipart = multipart
+    scratch.unmatched_boundary = unmatched
 
 
 # ---- the body
@@ -233,17 +321,27 @@ cdef bint body_decoded(waf_scratch *scratch, const rl_pair *headers, uint32_t co
     return whole
 
 
-cdef void read_declared(waf_scratch *scratch, const rl_request *request, rl_view body, bint cut) noexcept nogil:
-    if scratch.processor == WAF_BODY_URLENCODED:
-        add_arguments(scratch, WAF_ARGS_POST, body)
-    elif scratch.processor == WAF_BODY_MULTIPART:
-        read_multipart(scratch, body, header(request, literal("content-type")), cut)
-    elif scratch.processor == WAF_BODY_JSON:
-        if not read_json(scratch, body):
-            failed(scratch, "JSON parsing error")
-    elif scratch.processor == WAF_BODY_XML:
-        if not read_xml(scratch, body):
-            failed(scratch, "XML parsing error")
+cdef void read_decoded(waf_scratch *scratch, const rl_request *request, uint32_t body_limit, rl_view raw, bint cut) noexcept nogil:
+    """The body without its content codings; and as it came, for who does not know them."""
+    cdef rl_view body = raw
+    cdef uint8_t error
+    cdef rl_view text
+    cdef bint whole = body_decoded(scratch, request.headers, request.header_count, body_limit, &body)
+    if whole and body.data == raw.data:
+        read_all(scratch, request, raw, cut)    # no coding
+        return
+    if whole or body.size:
+        read_all(scratch, request, body, cut or not whole)
+    if not whole:
+        scratch.out.inspected_all = 0
+        failed(scratch, "Content-Encoding cannot be decoded")
+    elif not scratch.program.every_reading:
+        return
+    error = scratch.body_error
+    text = scratch.body_error_text
+    read_all(scratch, request, raw, cut)
+    scratch.body_error = error
+    scratch.body_error_text = text
 
 
 cdef void body_read(waf_scratch *scratch, const rl_request *request, uint32_t body_limit) noexcept nogil:
@@ -257,15 +355,4 @@ cdef void body_read(waf_scratch *scratch, const rl_request *request, uint32_t bo
         body.size = body_limit
     scratch.body_size = body.size
     scratch.out.bytes_inspected = body.size
-    if not body_decoded(scratch, request.headers, request.header_count, body_limit, &body):
-        scratch.out.inspected_all = 0
-        failed(scratch, "Content-Encoding cannot be decoded")
-    # As ModSecurity documents it: a body that is read as fields is not there a second time as it came. An XML body is, if
-    # it is asked for: its declarations are no fields.
-    if scratch.processor == WAF_BODY_URLENCODED or scratch.force_body and scratch.processor in (WAF_BODY_NONE, WAF_BODY_XML):
-        field_add(scratch, WAF_REQUEST_BODY, NOTHING, body)
-    if scratch.program.sources[WAF_RAW_BODY].read:
-        field_add(scratch, WAF_RAW_BODY, NOTHING, body)
-    read_declared(scratch, request, body, cut)
-    if scratch.program.every_reading:
-        read_by_looks(scratch, body, cut)
+    read_decoded(scratch, request, body_limit, body, cut)

@@ -15,7 +15,7 @@ cdef bint computed(waf_scratch *scratch, uint16_t variable, rl_view *value) noex
 cdef rl_view joined(waf_scratch *scratch, rl_view a, rl_view b, rl_view c) noexcept nogil
 cdef rl_view digits(waf_scratch *scratch, long long number) noexcept nogil
 
-# Adds an argument, already decoded.
-cdef void add_argument(waf_scratch *scratch, uint16_t source, rl_view name, rl_view value) noexcept nogil
+# Adds an argument, already decoded. 0: there are as many as the rules allow (SecArgumentsLimit).
+cdef bint add_argument(waf_scratch *scratch, uint16_t source, rl_view name, rl_view value) noexcept nogil
 # Adds the arguments of a query string or a form, decoded.
 cdef void add_arguments(waf_scratch *scratch, uint16_t source, rl_view form) noexcept nogil

@@ -107,17 +107,28 @@ cdef rl_view decoded(waf_scratch *scratch, rl_view text, int *invalid) noexcept 
     return result
 
 
-cdef void add_argument(waf_scratch *scratch, uint16_t source, rl_view name, rl_view value) noexcept nogil:
+cdef bint add_argument(waf_scratch *scratch, uint16_t source, rl_view name, rl_view value) noexcept nogil:
+    if scratch.argument_count >= scratch.program.arguments_max:
+        scratch.out.inspected_all = 0
+        return False
+    scratch.argument_count += 1
     scratch.arguments_size += name.size + value.size
     field_add(scratch, source, name, value)
+    return True
 
 
 cdef void add_arguments(waf_scratch *scratch, uint16_t source, rl_view form) noexcept nogil:
     cdef uint32_t cursor = 0
+    cdef uint32_t begin = 0
     cdef int invalid = 0
     cdef rl_pair pair
     while rl_pairs_next(form, c'&', &cursor, &pair):
-        add_argument(scratch, source, decoded(scratch, pair.name, NULL), decoded(scratch, pair.value, &invalid))
+        if not add_argument(scratch, source, decoded(scratch, pair.name, NULL), decoded(scratch, pair.value, &invalid)):
+            # ModSecurity drops what is too much. Here it is one value more, so that nothing hides behind the limit.
+            if scratch.program.every_reading:
+                field_add(scratch, source, NOTHING, decoded(scratch, rl_view(form.data + begin, form.size - begin), NULL))
+            break
+        begin = cursor
     scratch.url_error |= invalid != 0
 
 

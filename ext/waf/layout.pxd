@@ -323,6 +323,6 @@ cdef struct waf_scratch:
     uint32_t multipart           # RL_FORM_DATA_*
     uint8_t unmatched_boundary
     rl_view body_error_text
-    uint32_t arguments_size, files_size, body_size, response_size
+    uint32_t argument_count, arguments_size, files_size, body_size, response_size
     uint32_t now_ms
     uint32_t rule_score          # of the running rule

@@ -151,7 +151,8 @@ cdef void begin(
         scratch.engine = WAF_ENGINE_DETECTION_ONLY
     scratch.multipart = scratch.unmatched_boundary = 0
     scratch.body_error_text = NOTHING
-    scratch.arguments_size = scratch.files_size = scratch.body_size = scratch.response_size = scratch.response_cut = 0
+    scratch.argument_count = scratch.arguments_size = scratch.files_size = scratch.body_size = 0
+    scratch.response_size = scratch.response_cut = 0
     fields_begin(scratch)
     hits_begin(scratch)
     store_begin(scratch)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from ratelimitd.errors import Diagnostic, PolicyError, Position
 from ratelimitd.waf.fold import Item, Marker, fold
-from ratelimitd.waf.lower import Lowered, Removal, lower, selector
-from ratelimitd.waf.program import RESPONSE_TYPES, Control, Ctl, Engine, Link, Program, Reference, Variable
+from ratelimitd.waf.lower import Lowered, Removal, UnsupportedError, lower, selector
+from ratelimitd.waf.program import RESPONSE_TYPES, Control, Ctl, Engine, Link, Operator, Program, Reference, Variable
 from ratelimitd.waf.seclang import tree
 from ratelimitd.waf.tuning import Tuning, head, tuned
 
@@ -181,10 +181,17 @@ def refuse_unsupported(phases: Iterable[Iterable[Item]]) -> None:
         for items in phases
         for item in items
         if isinstance(item, Lowered)
-        for error in item.unsupported
+        for error in (*item.unsupported, *open_patterns(item))
     ]
     if diagnostics:
         raise PolicyError(diagnostics)
+
+
+def open_patterns(rule: Lowered) -> Iterator[UnsupportedError]:
+    """Patterns with a macro in them whose value is not known ahead."""
+    for link in rule.links:
+        if link.operator in (Operator.RX, Operator.RX_GLOBAL) and any(isinstance(p, Reference) for p in link.argument):
+            yield UnsupportedError("a macro in the pattern of @rx")
 
 
 def number(phases: Sequence[Sequence[Item]]) -> Iterator[Link]:

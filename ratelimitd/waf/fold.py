@@ -56,7 +56,10 @@ OPERATORS: dict[Operator, Callable[[bytes, bytes], bool]] = {
     Operator.WITHIN: lambda value, wanted: value in wanted,
     Operator.UNCONDITIONAL: lambda value, wanted: True,
     Operator.NO_MATCH: lambda value, wanted: False,
+    Operator.RX: lambda value, wanted: re.search(wanted, value, re.DOTALL | re.MULTILINE) is not None,
 }
+# Patterns that mean the same to Python and to PCRE2.
+PLAIN = re.compile(rb"[\w ^$/.-]*")
 
 
 class Environment:
@@ -114,21 +117,22 @@ class Folder:
     def phase(self, items: list[Item]) -> list[Item]:
         """The phase's rules that are left, with its markers."""
         kept: list[Item] = []
-        skipping: bytes | None = None  # a skip that is always taken
+        skipping: set[bytes] = set()  # where what never runs may end: a skip that is always taken
         doubtful: set[bytes] = set()  # markers of skips that may be taken
         for item in items:
             if isinstance(item, Marker):
-                if item.name == skipping:
-                    skipping = None
+                if item.name in skipping:
+                    skipping = set()
                 doubtful.discard(item.name)
                 kept.append(item)
                 continue
-            if skipping is not None:
+            if skipping:
                 continue
             outcome, rule = self.rule(item, certain=not doubtful)
-            if outcome is True and rule.skip is not None and not doubtful:
-                skipping = rule.skip
-                rule = replace(rule, skip=None)
+            if outcome is True and rule.skip is not None:
+                # If an earlier skip was taken, it leads behind here: nothing runs before the nearest of the markers.
+                skipping = {rule.skip, *doubtful}
+                rule = rule if doubtful else replace(rule, skip=None)
             if outcome is False or (outcome is True and not self.matters(rule)):
                 continue
             self.keep(rule)
@@ -188,6 +192,7 @@ class Folder:
             link.operator not in OPERATORS
             or argument is None
             or any(t != Transformation.LOWERCASE for t in link.transformations)
+            or (link.operator == Operator.RX and (link.ignore_case or not PLAIN.fullmatch(argument)))
         ):
             return None
         operate = OPERATORS[link.operator]

@@ -254,8 +254,6 @@ class _Rule:
             words = node.phrases.lines if node.phrases else pm_phrases(node.argument)
         elif known == Operator.IP_MATCH and node.phrases:
             argument = (b",".join(node.phrases.lines),)
-        elif known in (Operator.RX, Operator.RX_GLOBAL) and any(isinstance(p, Reference) for p in argument):
-            self.unsupported.append(UnsupportedError("a macro in the pattern of @rx"))
         return known, node.negated, argument, words
 
     def ctls(self) -> tuple[Ctl, ...]:

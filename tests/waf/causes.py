@@ -51,6 +51,18 @@ def confused_body(request: Request) -> bool:
     return any(body[:1] in first and not kind(request) for kind, first in kinds if body)
 
 
+def no_body(request: Request) -> bool:
+    return not request.body
+
+
+def empty_boundary(request: Request) -> bool:
+    return re.search(rb'boundary\s*=\s*(?:""|;|$)', media(request)) is not None
+
+
+def repeated_content_type(request: Request) -> bool:
+    return sum(name.lower() == b"content-type" for name, _ in request.headers) > 1
+
+
 def invalid_utf8(request: Request) -> bool:
     texts = (request.uri, request.body, *(value for _, value in request.headers))
     for text in texts:
@@ -62,7 +74,9 @@ def invalid_utf8(request: Request) -> bool:
 
 
 def null_byte(request: Request) -> bool:
-    return any(b"\x00" in text for text in (request.uri, request.body, *(value for _, value in request.headers)))
+    """As it is, or in some encoding that a transformation takes off."""
+    texts = (request.uri, request.body, *(value for _, value in request.headers))
+    return any(re.search(rb"\x00|%(?:25)*00|%u0000|\\(?:0|x00|u0000)|&#x?0+;?", text) for text in texts)
 
 
 def repeated_header(request: Request) -> bool:
@@ -79,6 +93,9 @@ CAUSES: dict[str, Cause] = {
         invalid_json,
         multipart_body,
         encoded_body,
+        no_body,
+        empty_boundary,
+        repeated_content_type,
         confused_body,
         invalid_utf8,
         null_byte,

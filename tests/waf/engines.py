@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +18,19 @@ from ratelimitd.waf.seclang import load, parse
 from ratelimitd.waf.seclang.tree import Configuration
 
 from .message import Engine, Request, Response
+from .shared import ROOT
+
+# Compiled databases outlive the run: those of the Core Rule Set at paranoia level 4 take minutes of CPU.
+DATABASES = Path(os.environ.get("RATELIMITD_TEST_DATABASES", ROOT / "build" / "databases"))
+
+
+@contextmanager
+def compiling() -> Iterator[Path]:
+    """The folder of compiled databases; one process at a time, so that workers do not compile the same one."""
+    DATABASES.mkdir(parents=True, exist_ok=True)
+    with (DATABASES / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield DATABASES
 
 
 def configuration(sources: Sequence[str | Path]) -> Configuration:
@@ -25,13 +43,16 @@ def configuration(sources: Sequence[str | Path]) -> Configuration:
 
 
 class Ours:
-    def __init__(self, sources: Sequence[str | Path], cache: Path | None = None) -> None:
+    def __init__(self, sources: Sequence[str | Path]) -> None:
         from ratelimitd._ext.waf.probe import Program
 
         # libmodsecurity reads a body in one way; so do we where we are held against it.
-        self.program = Program(replace(compile_rules(configuration(sources)), every_reading=False), cache)
+        program = replace(compile_rules(configuration(sources)), every_reading=False)
+        with compiling() as databases:
+            self.program = Program(program, databases)
 
-    def __call__(self, request: Request, response: Response | None = None) -> frozenset[int]:
+    def run(self, request: Request, response: Response | None = None, detect: bool = True) -> dict[str, Any]:
+        """The result; with a response, that of its phases, and what the request has fired is in it too."""
         asked = {
             "method": request.method.encode(),
             "path": request.uri,
@@ -40,7 +61,7 @@ class Ours:
             "body": request.body,
             "source_address": b"127.0.0.1",
         }
-        fired = self.program.run(asked, detect=True)["fired"]
+        result: dict[str, Any] = self.program.run(asked, detect=detect)
         if response is not None:
             answered = {
                 "status": response.status,
@@ -48,13 +69,23 @@ class Ours:
                 "headers": list(response.headers),
                 "body": response.body,
             }
-            fired += self.program.run_response(asked, answered, detect=True)["fired"]
-        return frozenset(each["rule"] for each in fired)
+            fired = result["fired"]
+            result = self.program.run_response(asked, answered, detect=detect)
+            result["fired"] = fired + result["fired"]
+        return result
+
+    def __call__(self, request: Request, response: Response | None = None) -> frozenset[int]:
+        return frozenset(fired["rule"] for fired in self.run(request, response)["fired"])
+
+
+@cache
+def built(sources: tuple[str | Path, ...]) -> Ours:
+    return Ours(sources)
 
 
 def ours(sources: Sequence[str | Path]) -> Engine:
     """Our engine on these sources."""
-    return Ours(sources)
+    return built(tuple(sources))
 
 
 def oracle(sources: Sequence[str | Path]) -> Engine:

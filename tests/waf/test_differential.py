@@ -15,9 +15,16 @@ from .benign.corpus import corpus
 from .crs.ruleset import SUITE, sources
 from .crs.stages import load
 from .differential import differences, listed, summary
-from .message import Request, Response
+from .message import Engine, Request, Response
 from .mutate import Mutant, mutants
 from .shared import crs_v4
+
+# libmodsecurity fills REQUEST_BODY whatever the body is read as; ModSecurity's manual and the suite say that it is not
+# there where the parts of a form or XML are (`raw_body` in ext/waf/body.pyx). Held to that, it can be compared.
+AS_DOCUMENTED = r"""
+SecRule REQBODY_PROCESSOR "@rx ^(?:XML|MULTIPART)$" \
+    "id:900006,phase:1,t:none,pass,nolog,ctl:ruleRemoveTargetByTag=OWASP_CRS;REQUEST_BODY"
+"""
 
 COUNT = int(os.environ.get("RATELIMITD_MUTANTS", 1_500))
 SEED = int(os.environ.get("RATELIMITD_MUTANTS_SEED", 20_240_503))
@@ -35,15 +42,19 @@ def rules() -> list:
     return sources(crs_v4(), SUITE)
 
 
+def pair(rules: list) -> tuple[Engine, Engine]:
+    return engines.ours(rules), engines.oracle([*rules, AS_DOCUMENTED])
+
+
 def test_mutants(rules: list) -> None:
-    ours, oracle = engines.ours(rules), engines.oracle(rules)
+    ours, oracle = pair(rules)
     found = differences(ours, oracle, mutants(SEED, COUNT, seeds()), listed())
     assert not found, summary(found)
 
 
 def test_benign(rules: list) -> None:
     """What nobody wrote to attack is where a false positive of ours alone would show."""
-    ours, oracle = engines.ours(rules), engines.oracle(rules)
+    ours, oracle = pair(rules)
     traffic = (Mutant(benign.name, benign.request) for benign in corpus())
     found = differences(ours, oracle, traffic, listed())
     assert not found, summary(found)
