@@ -52,9 +52,13 @@ class SettingsError(RatelimitdError):
 
 @dataclass
 class PolicyError(RatelimitdError):
-    """A policy cannot be used. Holds every diagnostic, never only the first."""
+    """A policy cannot be used. Holds every diagnostic, never only the first.
+
+    `watched`: patterns of the paths that it depends on beside its own files.
+    """
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    watched: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.diagnostics)) or "bad policy"

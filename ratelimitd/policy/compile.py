@@ -1,6 +1,6 @@
 """From checked models to the plan. Everything here was validated: nothing is refused.
 
-Stages, in order: conditions -> lists -> limits (rate, overrides, identity) -> scan -> domain.
+Stages, in order: conditions -> lists -> limits (rate, overrides, identity) -> rules -> domain. See `scan` for that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from ratelimitd.policy.plan import (
     Rate,
     Rule,
     Scan,
-    ScanRoute,
     Source,
 )
 from ratelimitd.policy.schema import (
@@ -36,7 +35,6 @@ from ratelimitd.policy.schema import (
     OverrideSpec,
     PolicySpec,
     RuleSpec,
-    ScanSpec,
 )
 from ratelimitd.policy.validate import operators_of, patterns_of
 
@@ -47,14 +45,14 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def compile_domain(spec: PolicySpec, builtin: tuple[RuleSpec, ...] = ()) -> Domain:
-    """One file's domain. `builtin`: the rules of the built-in rule set."""
+def compile_domain(spec: PolicySpec, scan: Scan) -> Domain:
+    """One file's domain."""
     return Domain(
         name=encode(spec.domain),
         client=compile_client(spec.client),
         lists=tuple(compile_list(name, item) for name, item in spec.lists.items()),
         limits=tuple(compile_limit(spec.domain, name, item) for name, item in spec.limits.items()),
-        scan=compile_scan(spec.scan, builtin),
+        scan=scan,
         headers=names.HEADER_FAMILIES[spec.headers],
         shadow=spec.mode == "shadow",
         all_or_none=spec.consume == "all_or_none",
@@ -133,13 +131,14 @@ def compile_limit(domain: str, name: str, spec: LimitSpec) -> Limit:
     parts = tuple(KeyPart(*parsed) for text in spec.key or () if (parsed := names.parse_source(text, key=True)))
     return Limit(
         name=encode(name),
-        identity=identity_of(domain, name, parts, algorithm, rate.window_ms, spec.buckets),
+        identity=identity_of(domain, name, parts, algorithm, rate.window_ms, spec.buckets, spec.count),
         match=compile_match(spec.match),
         key=parts,
         rate=rate,
         algorithm=algorithm,
         buckets=spec.buckets,
         cost=spec.cost,
+        by_score=spec.count == "scan_score",
         shadow=spec.mode == "shadow",
         skip_missing_key=spec.missing_key == "skip",
         status=spec.status,
@@ -155,7 +154,7 @@ def compile_rate(spec: LimitSpec) -> Rate:
 
 
 def identity_of(
-    domain: str, name: str, key: tuple[KeyPart, ...], algorithm: Algorithm, window_ms: int, buckets: int
+    domain: str, name: str, key: tuple[KeyPart, ...], algorithm: Algorithm, window_ms: int, buckets: int, count: str
 ) -> bytes:
     """What the counters of a limit are kept by: only what changes their meaning.
 
@@ -163,7 +162,8 @@ def identity_of(
     time.
     """
     parts = [[part.source.name, part.name.hex()] for part in key]
-    canonical = json.dumps(["limit", 1, domain, name, parts, algorithm.name, window_ms, buckets], separators=(",", ":"))
+    what = [domain, name, parts, algorithm.name, window_ms, buckets, *([count] if count != "hits" else ())]
+    canonical = json.dumps(["limit", 1, *what], separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).digest()[:16]
 
 
@@ -193,20 +193,6 @@ def override_rate(spec: LimitSpec, item: OverrideSpec, base: Rate) -> Rate:
     rate = item.rate or spec.rate
     assert rate is not None
     return rates.bucket_rate(rate, item.burst)
-
-
-def compile_scan(spec: ScanSpec, builtin: tuple[RuleSpec, ...]) -> Scan:
-    rules = [rule for rule in builtin if "builtin" in spec.rulesets and rule.id not in spec.disable]
-    return Scan(
-        mode=names.SCAN_MODES[spec.mode],
-        threshold=spec.threshold,
-        status=spec.status,
-        body_limit=spec.body_limit,
-        deny_partial_body=spec.partial_body == "deny",
-        routes=tuple(ScanRoute(compile_match(route.match), names.SCAN_MODES[route.mode]) for route in spec.routes),
-        rules=tuple(compile_rule(rule) for rule in (*rules, *spec.rules)),
-        disabled=tuple(dict.fromkeys(map(encode, spec.disable))),
-    )
 
 
 def compile_rule(spec: RuleSpec) -> Rule:

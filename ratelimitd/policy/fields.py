@@ -16,6 +16,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from ratelimitd.policy import names, units
 
 TEXT_MAX = 4096
+_NUMBERS = re.compile(r"[0-9]+-[0-9]+\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
@@ -82,6 +83,21 @@ def listed(value: Any) -> Any:
 
 def _id(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _span(value: str) -> str:
+    if names.parse_span(value) is None and _NUMBERS.match(value):
+        raise problem("P206", f"'{value[:64]}' is not a range of rule ids", "from the lower to the higher")
+    return value
+
+
+def _excluded(value: str) -> str:
+    ref = names.parse_excluded(value)
+    if ref is None:
+        kind = value.partition(":")[0]
+        hint = "without the '!': all of these are left out" if kind.startswith("!") else ""
+        raise problem("P204", f"unknown target '{value[:64]}'", hint or names.did_you_mean(kind, names.TARGETS))
+    return value
 
 
 def _text(value: Any) -> Any:
@@ -194,6 +210,13 @@ RuleId = Annotated[
     AfterValidator(_name),
     WithJsonSchema({"type": ["integer", "string"], "examples": [100001, "no-log4j"]}),
 ]
+RuleSpan = Annotated[
+    str,
+    BeforeValidator(_id),
+    AfterValidator(_name),
+    AfterValidator(_span),
+    WithJsonSchema({"type": ["integer", "string"], "examples": [942100, "920000-920999", "no-log4j"]}),
+]
 Duration = Annotated[int, BeforeValidator(_parsed(units.parse_duration, "s")), WithJsonSchema(_DURATION)]
 RateText = Annotated[tuple[int, int], BeforeValidator(_parsed(units.parse_rate, "/s")), WithJsonSchema(_RATE)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0, le=16 * 1024 * 1024), WithJsonSchema(_SIZE)]
@@ -215,11 +238,28 @@ TargetText = Annotated[
         }
     ),
 ]
+ExcludedText = Annotated[
+    Text,
+    AfterValidator(_excluded),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "anyOf": [
+                {"enum": list(names.TARGETS)},
+                {"pattern": "^(args?|args_names|headers?|headers_names|cookies?|cookies_names):.+$"},
+            ],
+            "examples": ["args:password", "cookies:session_*", "body"],
+        }
+    ),
+]
 TransformationName = Annotated[str, _word(names.TRANSFORMATIONS, "transformation"), _enum(names.TRANSFORMATIONS)]
 AlgorithmName = Annotated[str, _word(names.ALGORITHMS, "algorithm"), _enum(names.ALGORITHMS)]
 ScanModeName = Annotated[str, _word(names.SCAN_MODES, "scan mode"), _enum(names.SCAN_MODES)]
 HeadersName = Annotated[str, _word(names.HEADER_FAMILIES, "header family"), _enum(names.HEADER_FAMILIES)]
 ModeName = Annotated[str, _word(names.MODES, "mode"), _enum(names.MODES)]
+RuleModeName = Annotated[str, _word(names.RULE_MODES, "rule mode"), _enum(names.RULE_MODES)]
+Paranoia = Annotated[StrictInt, Field(ge=1, le=4)]
+Threshold = Annotated[StrictInt, Field(ge=1, le=100_000)]
 
 Count = Annotated[StrictInt, Field(ge=0, le=units.MAX_COUNT)]
 PositiveCount = Annotated[StrictInt, Field(ge=1, le=units.MAX_COUNT)]

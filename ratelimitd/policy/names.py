@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 
 from ratelimitd.policy.plan import Algorithm, HeaderFamily, Op, ScanMode, Source, Target, TargetRef, Transformation
+from ratelimitd.waf.seclang.tree import IdRange
+from ratelimitd.waf.tuning import RuleMode
 
 PLAIN_SOURCES = {
     "client.ip": Source.CLIENT_IP,
@@ -44,11 +46,14 @@ HEADER_FAMILIES = {
 TARGETS = {t.name.lower(): t for t in Target}
 TARGET_ALIASES = {"header": Target.HEADERS, "cookie": Target.COOKIES, "arg": Target.ARGS}
 NARROWED = (Target.ARGS, Target.HEADERS, Target.COOKIES)  # targets that take a name
+NAMES = (Target.ARGS_NAMES, Target.HEADERS_NAMES, Target.COOKIES_NAMES)  # ... and in exclusions
+RULE_MODES = {m.name.lower(): m for m in RuleMode}
 TRANSFORMATIONS = {t.name.lower(): t for t in Transformation}
 
 MATCH_KEYS = [*PLAIN_SOURCES, *(f"{name}.<name>" for name in NAMED_SOURCES)]
 KEY_PARTS = [*PLAIN_SOURCES, *(f"{name}.<name>" for name in KEY_SOURCES)]
 
+_SPAN = re.compile(r"[0-9]{1,9}(?:-[0-9]{1,9})?\Z")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}\Z")
 
 
@@ -88,6 +93,23 @@ def parse_target(text: str) -> TargetRef | None:
     if target is Target.HEADERS:
         name = name.lower()
     return TargetRef(target, name.encode("utf-8", "surrogatepass"), exclude)
+
+
+def parse_excluded(text: str) -> TargetRef | None:
+    """The same for what rules shall not look at: no "!", and names of names too."""
+    kind, colon, name = text.partition(":")
+    if colon and TARGETS.get(kind) in NAMES and 0 < len(name) <= 256:
+        return TargetRef(TARGETS[kind], name.encode("utf-8", "surrogatepass"))
+    return None if text.startswith("!") else parse_target(text)
+
+
+def parse_span(text: str) -> IdRange | None:
+    """Rule ids of "942100" or "920000-920999"; None: a word, or a range from high to low."""
+    if not _SPAN.match(text):
+        return None
+    first, _, last = text.partition("-")
+    span = IdRange(int(first), int(last or first))
+    return span if span.first <= span.last else None
 
 
 def format_target(ref: TargetRef) -> str:

@@ -1,4 +1,4 @@
-"""The way from files to a plan, in named stages: read -> compose -> shape -> validate -> compile.
+"""The way from files to a plan, in named stages: read -> compose -> shape -> rules -> validate -> compile.
 
 Every error that can be known is reported at once: what does not pass a stage is cut out, and the next one sees the rest
 with its gaps, so that one mistake is not told twice.
@@ -13,13 +13,15 @@ from pathlib import Path
 from time import perf_counter
 
 from ratelimitd.errors import Diagnostic, PolicyError
-from ratelimitd.policy.builtin import builtin_rules
 from ratelimitd.policy.cases import Case, compile_cases
 from ratelimitd.policy.compile import compile_domain
 from ratelimitd.policy.load import SourceFile, compose_all, digest_of, read_sources
 from ratelimitd.policy.nodes import Document
-from ratelimitd.policy.plan import Domain, Plan
+from ratelimitd.policy.plan import Domain, Plan, Scan
+from ratelimitd.policy.programs import Programs, TooManyError
+from ratelimitd.policy.rulesets import Library, with_excerpt
 from ratelimitd.policy.salvage import salvage
+from ratelimitd.policy.scan import Loaded, compile_scan, load_rulesets, too_many
 from ratelimitd.policy.schema import PolicySpec
 from ratelimitd.policy.validate import check_domains, validate
 
@@ -32,6 +34,7 @@ class Policy:
     cases: tuple[Case, ...]  # of all domains, in file order
     sources: tuple[SourceFile, ...]
     warnings: tuple[Diagnostic, ...]
+    watched: tuple[str, ...] = ()  # patterns of the paths that the rule sets depend on, beside the policy's own files
     stages: tuple[tuple[str, float], ...] = ()  # what each stage took, in milliseconds
 
 
@@ -70,21 +73,44 @@ def build(sources: Sequence[SourceFile], watch: Stopwatch, unread: Sequence[Diag
     with watch.stage("shape"):
         shaped, more = shape_all(documents)
         errors += more
+    with watch.stage("rules"):
+        library = Library()
+        loaded = [load_rulesets(document, spec.scan, library) for document, spec in shaped]
+        errors += library.diagnostics
+        errors += [diagnostic for item in loaded for diagnostic in item.diagnostics]
     with watch.stage("validate"):
         warnings: list[Diagnostic] = []
-        builtin_ids = frozenset(rule.id for rule in builtin_rules())
-        for document, spec in shaped:
-            findings = validate(document, spec, builtin_ids)
+        for (document, spec), item in zip(shaped, loaded, strict=True):
+            findings = validate(document, spec, item.known)
             errors += findings.errors
             warnings += findings.warnings
         errors += check_domains(shaped)
+    with watch.stage("programs"):
+        scans: list[Scan] = []
+        if not errors:
+            scans, errors = compile_scans(loaded, library)
     if errors:
-        raise PolicyError(by_place([*errors, *warnings]))
+        raise PolicyError(by_place([*map(with_excerpt, errors), *warnings]), tuple(library.watched))
     with watch.stage("compile"):
-        domains = [compile_domain(spec, builtin_rules()) for _, spec in shaped]
+        domains = [compile_domain(spec, scan) for (_, spec), scan in zip(shaped, scans, strict=True)]
         plan = replace(plan_of(domains, [spec for _, spec in shaped]), digest=digest_of(sources))
         cases = tuple(case for _, spec in shaped for case in compile_cases(spec))
-    return Policy(plan, cases, tuple(sources), tuple(by_place(warnings)), tuple(watch.stages))
+    return Policy(plan, cases, tuple(sources), tuple(by_place(warnings)), tuple(library.watched), tuple(watch.stages))
+
+
+def compile_scans(loaded: Sequence[Loaded], library: Library) -> tuple[list[Scan], list[Diagnostic]]:
+    """The scans of all domains, and what of their rules cannot be used."""
+    programs = Programs(library.base())
+    scans: list[Scan] = []
+    errors: list[Diagnostic] = []
+    for item in loaded:
+        try:
+            scans.append(compile_scan(item, programs))
+        except PolicyError as error:
+            errors += error.diagnostics
+        except TooManyError:
+            errors.append(too_many(item))
+    return scans, errors
 
 
 def shape_all(documents: Sequence[Document]) -> tuple[list[tuple[Document, PolicySpec]], list[Diagnostic]]:

@@ -23,7 +23,7 @@ Model = TypeVar("Model", bound=BaseModel)
 STAND_INS: dict[type[BaseModel], dict[str, Any]] = {
     PolicySpec: {"version": 1, "domain": "unnamed"},
     RuleSpec: {"id": "unnamed", "targets": "args"},
-    RouteSpec: {"match": {}, "mode": "off"},
+    RouteSpec: {"match": {}},
     TestSpec: {"name": "unnamed", "requests": {}, "expect": {}},
 }
 

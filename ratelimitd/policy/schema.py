@@ -129,6 +129,10 @@ class LimitSpec(Spec):
         description="A request without the key: shares one counter with its like, or the limit does not apply.",
     )
     status: f.Status = Field(default=429, description="The HTTP status of a denial.")
+    count: Literal["hits", "scan_score"] = Field(
+        default="hits",
+        description="scan_score: counts what the scan finds in a request instead of the request: bad clients run out.",
+    )
     on_store_loss: Literal["local", "share", "deny", "allow"] = Field(
         default="local", description="What to do without the shared store. Only `local` for now."
     )
@@ -159,29 +163,114 @@ class RuleSpec(Spec):
 
 
 class RouteSpec(Spec):
-    """Another scan mode for some requests."""
+    """Another scan mode, or another profile, for some requests."""
 
     match: MatchField = Field(description="Which requests.")
-    mode: f.ScanModeName = Field(description="off, detect or block.")
+    mode: f.ScanModeName | None = Field(default=None, description="off, detect or block. Default: scan's own mode.")
+    profile: f.Name | None = Field(default=None, description="One of `profiles`. Default: scan as it stands.")
 
 
-class ScanSpec(Spec):
+class RulesetSpec(Spec):
+    """Rules from files: the Core Rule Set, or SecLang of your own. Paths are relative to the policy file."""
+
+    name: Literal["builtin"] | None = Field(default=None, description="builtin: the rules that come with us.")
+    crs: f.Text | None = Field(default=None, description="The Core Rule Set: its directory, or the one of its rules.")
+    setup: f.Text | None = Field(
+        default=None, description="The Core Rule Set's setup. Default: its crs-setup.conf, or that file's .example."
+    )
+    seclang: f.Texts | None = Field(
+        default=None, description="SecLang files: paths, directories (their *.conf) or patterns like rules/*.conf."
+    )
+
+
+def _ruleset(value: Any) -> Any:
+    """A word is short for `name`."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+Rulesets = list[
+    Annotated[RulesetSpec, BeforeValidator(_ruleset, json_schema_input_type=Literal["builtin"] | RulesetSpec)]
+]
+
+
+class ExcludeSpec(Spec):
+    """Rules to leave out, or fields that they shall not look at."""
+
+    rules: Annotated[
+        list[f.RuleSpan], BeforeValidator(f.listed, json_schema_input_type=f.RuleSpan | list[f.RuleSpan])
+    ] = Field(default=[], description="Rules, by id or range of ids, such as 942100 or 920000-920999.")
+    tags: f.Texts = Field(default=[], description="Rules that have one of these tags, such as attack-sqli.")
+    targets: Annotated[
+        list[f.ExcludedText], BeforeValidator(f.listed, json_schema_input_type=f.ExcludedText | list[f.ExcludedText])
+    ] = Field(
+        default=[],
+        description="Only these fields are left out, such as args:password, for these rules, or for all. "
+        "Without: the rules themselves.",
+    )
+    match: MatchField | None = Field(default=None, description="Only for these requests. Default: all.")
+
+
+class ThresholdSpec(Spec):
+    """Which anomaly score blocks."""
+
+    inbound: f.Threshold = Field(default=5, description="The score of a request.")
+    outbound: f.Threshold = Field(default=4, description="The score of a response.")
+
+
+def _threshold(value: Any) -> Any:
+    """A number is short for `inbound`."""
+    return {"inbound": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Threshold = Annotated[ThresholdSpec, BeforeValidator(_threshold, json_schema_input_type=f.Threshold | ThresholdSpec)]
+
+
+class ProfileSpec(Spec):
+    """What a way to scan can have of its own."""
+
+    rulesets: Rulesets | None = Field(default=None, description="Rule sets: builtin, {crs: DIR}, {seclang: FILES}.")
+    paranoia: f.Paranoia | None = Field(
+        default=None, description="The Core Rule Set's paranoia level: what counts. Default: its setup's, or 1."
+    )
+    detection_paranoia: f.Paranoia | None = Field(
+        default=None, description="Rules up to this level run; those above `paranoia` are only told of."
+    )
+    threshold: Threshold | None = Field(
+        default=None, description="The anomaly score that blocks: a number, or {inbound: 5, outbound: 4}."
+    )
+    status: f.Status | None = Field(default=None, description="The HTTP status of a block.")
+    body_limit: f.Size | None = Field(default=None, description="Bytes of a body that are scanned.")
+    partial_body: Literal["scan", "deny"] | None = Field(
+        default=None, description="A body that arrives cut: scan what is there, or deny."
+    )
+    broken_body: Literal["scan", "deny"] | None = Field(
+        default=None, description="A body that is not what its content type says: scan it as it came, or deny."
+    )
+    unknown_body: Literal["scan", "raw", "deny"] | None = Field(
+        default=None,
+        description="A body of a type that is not parsed. scan: as what it looks like; raw: and every byte of it.",
+    )
+    exclude: list[ExcludeSpec] = Field(default=[], description="Rules, or fields of rules, to leave out.")
+    rule_modes: dict[f.RuleSpan, f.RuleModeName] = Field(
+        default={},
+        description="Of single rules. off: left out; detect: told of, counts for nothing; block: denies alone.",
+    )
+    rules: list[RuleSpec] = Field(default=[], description="Your own rules.")
+
+
+class ScanSpec(ProfileSpec):
     """What is searched for in requests."""
 
     mode: f.ScanModeName = Field(default="off", description="off; detect: report only; block: deny.")
-    threshold: Annotated[StrictInt, Field(ge=1, le=100_000)] = Field(
-        default=5, description="The anomaly score that blocks."
+    disable: list[f.RuleSpan] = Field(default=[], description="Rules of the rule sets to leave out, by id or range.")
+    profiles: dict[f.Name, ProfileSpec] = Field(
+        default={}, description="Other ways to scan, for routes. What one does not say, it has of `scan`."
     )
-    status: f.Status = Field(default=403, description="The HTTP status of a block.")
-    body_limit: f.Size = Field(default=131_072, description="Bytes of a body that are scanned.")
-    partial_body: Literal["scan", "deny"] = Field(
-        default="scan", description="A body that arrives cut: scan what is there, or deny."
+    profile_attribute: f.Text | None = Field(
+        default=None, description="An attribute (Envoy: context extension) of a check that names its profile."
     )
-    rulesets: list[Literal["builtin"]] = Field(default=[], description="Rule sets that come with us.")
-    disable: list[f.RuleId] = Field(default=[], description="Rules of the rule sets to leave out, by id.")
-    rules: list[RuleSpec] = Field(default=[], description="Your own rules.")
     routes: list[RouteSpec] = Field(
-        default=[], description="Another mode for some requests; the first that matches wins."
+        default=[], description="Another mode or profile for some requests; the first that matches wins."
     )
 
 

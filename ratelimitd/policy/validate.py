@@ -15,18 +15,32 @@ from ratelimitd.policy.patterns import pattern_error, whole_value_error
 from ratelimitd.policy.plan import Source
 from ratelimitd.policy.schema import (
     ConditionSpec,
+    ExcludeSpec,
     LimitSpec,
     ListSpec,
     OverrideSpec,
     PolicySpec,
+    ProfileSpec,
+    RulesetSpec,
     RuleSpec,
+    ScanSpec,
     TestSpec,
 )
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
+BASE_IDS = dict.fromkeys(("200000", "200001", "200002", "200003", "200004"), "one of our own")
 TEXT_OPERATORS = ("any", "exact", "prefix", "suffix", "glob", "regex")
 MAX_APPLYING = 32  # TABLE_MAX_HITS of the engine
 ADDRESSES = (Source.CLIENT_IP, Source.HEADER, Source.COOKIE, Source.QUERY, Source.ATTRIBUTE)
+
+
+@dataclass(slots=True)
+class Known:
+    """The rules of the rule sets: ids, with where each stands, and tags. `complete`: there are no others."""
+
+    ids: dict[str, str] = field(default_factory=dict)
+    tags: set[str] = field(default_factory=set)
+    complete: bool = True
 
 
 @dataclass(slots=True)
@@ -35,7 +49,7 @@ class Findings:
 
     document: Document
     spec: PolicySpec
-    builtin_ids: frozenset[str] = frozenset()
+    known: Known = field(default_factory=Known)
     errors: list[Diagnostic] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
 
@@ -50,9 +64,9 @@ class Findings:
         self.warnings.append(self.document.diagnostic(code, message, path, hint=hint, key=key, severity="warning"))
 
 
-def validate(document: Document, spec: PolicySpec, builtin_ids: frozenset[str] = frozenset()) -> Findings:
-    """Checks one domain. `builtin_ids`: the rules that come with us."""
-    findings = Findings(document, spec, builtin_ids)
+def validate(document: Document, spec: PolicySpec, known: Known) -> Findings:
+    """Checks one domain."""
+    findings = Findings(document, spec, known)
     for check in CHECKS:
         check(findings)
     return findings
@@ -416,30 +430,116 @@ def check_overrides(f: Findings, spec: LimitSpec, path: Path) -> None:
 def check_scan(f: Findings) -> None:
     scan = f.spec.scan
     seen: dict[str, Path] = {}
-    for index, rule in enumerate(scan.rules):
-        path: Path = ("scan", "rules", index)
-        if f.whole((*path, "id")):
-            check_id(f, rule, (*path, "id"), seen)
-        check_rule(f, rule, path)
-    sets_known = f.whole(("scan", "rulesets"))
+    check_way(f, scan, ("scan",), seen)
+    for name, profile in scan.profiles.items():
+        check_way(f, profile, ("scan", "profiles", name), seen)
     for index, text in enumerate(scan.disable):
-        if sets_known and ("builtin" not in scan.rulesets or text not in f.builtin_ids):
-            f.error(
-                "P316",
-                f"no rule '{text}' in the rule sets",
-                ("scan", "disable", index),
-                names.did_you_mean(text, f.builtin_ids),
-            )
+        if f.known.complete:
+            check_known(f, text, f.known.ids, ("scan", "disable", index))
     for index, route in enumerate(scan.routes):
-        check_match(f, route.match, ("scan", "routes", index, "match"))
-    on = scan.mode != "off" or any(route.mode != "off" for route in scan.routes)
-    if on and not scan.rules and not scan.rulesets and sets_known and f.whole(("scan", "rules")):
+        path: Path = ("scan", "routes", index)
+        check_match(f, route.match, (*path, "match"))
+        if route.profile is not None and route.profile not in scan.profiles and f.whole(("scan", "profiles")):
+            hint = names.did_you_mean(route.profile, scan.profiles)
+            f.error("P322", f"no profile '{route.profile}'", (*path, "profile"), hint)
+        if route.mode is None and route.profile is None and f.whole(path):
+            f.warning("P404", "this route changes nothing", path, "give it a mode or a profile", key=True)
+    if scan.profile_attribute is not None and not scan.profiles and f.whole(("scan", "profiles")):
+        message, hint = "profile_attribute has no effect: there are no profiles", "add some, or remove it"
+        f.warning("P404", message, ("scan", "profile_attribute"), hint, key=True)
+    check_rules_to_scan(f, scan)
+
+
+def check_rules_to_scan(f: Findings, scan: ScanSpec) -> None:
+    on = scan.mode != "off" or any(route.mode not in ("off", None) for route in scan.routes)
+    known = all(f.whole(("scan", key)) for key in ("rulesets", "rules", "profiles"))
+    if on and known and not any((w.rules or w.rulesets) for w in (scan, *scan.profiles.values())):
         f.warning("P404", "scan has no rules", ("scan",), "add `rulesets: [builtin]`, or rules", key=True)
+    for name, limit in f.spec.limits.items():
+        if limit.count == "scan_score" and not on and f.whole(("scan",)):
+            message = f"limit '{name}' counts what the scan finds, and the scan is off"
+            f.warning("P404", message, ("limits", name, "count"), "add scan: {mode: detect, rulesets: [builtin]}")
+
+
+def check_way(f: Findings, way: ProfileSpec, path: Path, seen: dict[str, Path]) -> None:
+    """Scan itself, or one of its profiles. `seen`: ids of short rules so far."""
+    for index, item in enumerate(way.rulesets or ()):
+        check_ruleset(f, item, (*path, "rulesets", index))
+    check_paranoia(f, way, path)
+    for index, rule in enumerate(way.rules):
+        place = (*path, "rules", index)
+        if f.whole((*place, "id")):
+            check_id(f, rule, (*place, "id"), seen)
+        check_rule(f, rule, place)
+    for index, excluded in enumerate(way.exclude):
+        check_exclusion(f, excluded, (*path, "exclude", index))
+    for text in way.rule_modes:
+        check_span(f, text, (*path, "rule_modes", text), key=True)
+
+
+def check_ruleset(f: Findings, item: RulesetSpec, path: Path) -> None:
+    kinds = [key for key in ("name", "crs", "seclang") if getattr(item, key) is not None]
+    if len(kinds) != 1 and f.whole(path):
+        f.error("P323", "a rule set is one of builtin, {crs: DIR} and {seclang: FILES}", path, "keep one")
+    if item.setup is not None and item.crs is None and f.whole(path):
+        f.error(
+            "P323", "setup belongs to crs", (*path, "setup"), "list the file in seclang, before the others", key=True
+        )
+
+
+def check_paranoia(f: Findings, way: ProfileSpec, path: Path) -> None:
+    scan = f.spec.scan
+    blocking = way.paranoia if way.paranoia is not None else scan.paranoia
+    if way.detection_paranoia is not None and way.detection_paranoia < (blocking or 1):
+        message = f"detection_paranoia {way.detection_paranoia} is below paranoia {blocking}"
+        f.error("P324", message, (*path, "detection_paranoia"), "rules that count must run: raise it, or remove it")
+    elif way.paranoia is not None and way.detection_paranoia is None and way.paranoia > (scan.detection_paranoia or 4):
+        message = f"paranoia {way.paranoia} is above detection_paranoia {scan.detection_paranoia} of scan"
+        f.error("P324", message, (*path, "paranoia"), "give the profile a detection_paranoia of its own")
+
+
+def check_exclusion(f: Findings, item: ExcludeSpec, path: Path) -> None:
+    check_match(f, item.match, (*path, "match"))
+    if not (item.rules or item.tags or item.targets) and f.whole(path):
+        f.error("P325", "an exclusion of nothing", path, "name rules, tags or targets")
+    for index, text in enumerate(item.rules):
+        check_span(f, text, (*path, "rules", index))
+    for index, tag in enumerate(item.tags):
+        if rules_known(f) and tag not in tags_of(f):
+            f.error(
+                "P316", f"no rule has the tag '{tag[:64]}'", (*path, "tags", index), names.did_you_mean(tag, tags_of(f))
+            )
+
+
+def check_span(f: Findings, text: str, path: Path, *, key: bool = False) -> None:
+    """Does an id, or a range of ids, mean a rule that there is?"""
+    if rules_known(f):
+        check_known(f, text, ids_of(f), path, key=key)
+
+
+def check_known(f: Findings, text: str, known: dict[str, str], path: Path, *, key: bool = False) -> None:
+    span = names.parse_span(text)
+    if span is not None and span.first != span.last:
+        if not any(span.first <= int(name) <= span.last for name in known if name.isdigit()):
+            f.error("P316", f"no rule in {text}", path, key=key)
+    elif text not in known:
+        f.error("P316", f"no rule '{text}'", path, names.did_you_mean(text, known), key=key)
+
+
+def ids_of(f: Findings) -> dict[str, str]:
+    """Of every rule that there is, with where it stands when it is a rule set's."""
+    ways = (f.spec.scan, *f.spec.scan.profiles.values())
+    return {**BASE_IDS, **f.known.ids, **{rule.id: "" for way in ways for rule in way.rules}}
+
+
+def tags_of(f: Findings) -> set[str]:
+    ways = (f.spec.scan, *f.spec.scan.profiles.values())
+    return f.known.tags | {tag for way in ways for rule in way.rules for tag in rule.tags}
 
 
 def check_id(f: Findings, rule: RuleSpec, path: Path, seen: dict[str, Path]) -> None:
-    if rule.id in f.builtin_ids:
-        f.error("P311", f"rule {rule.id} is one of the built-in rules", path, "choose another id")
+    if rule.id in f.known.ids:
+        f.error("P311", f"rule {rule.id} is {f.known.ids[rule.id]}", path, "choose another id")
     elif rule.id in seen:
         line = f.document.position(seen[rule.id]).line
         f.error("P311", f"duplicate rule '{rule.id}'", path, f"it is first used on line {line}")
@@ -477,15 +577,18 @@ def patterns_of(rule: RuleSpec) -> list[str]:
 
 def rules_known(f: Findings) -> bool:
     """Do we know the id of every rule there is?"""
-    ids = [("scan", "rules", index, "id") for index in range(len(f.spec.scan.rules))]
-    listed = f.document.whole(("scan", "rules"), below=False)
-    return listed and f.whole(("scan", "rulesets"), ("scan", "disable"), *ids)
+    ways: list[tuple[Path, ProfileSpec]] = [(("scan",), f.spec.scan)]
+    ways += [(("scan", "profiles", name), profile) for name, profile in f.spec.scan.profiles.items()]
+    for path, way in ways:
+        ids = [(*path, "rules", index, "id") for index in range(len(way.rules))]
+        if not f.document.whole((*path, "rules"), below=False) or not f.whole((*path, "rulesets"), *ids):
+            return False
+    return f.known.complete and f.document.whole(("scan", "profiles"), below=False)
 
 
 def check_tests(f: Findings) -> None:
-    rules = {rule.id for rule in f.spec.scan.rules}
-    rules |= f.builtin_ids - set(f.spec.scan.disable) if "builtin" in f.spec.scan.rulesets else set()
-    rules_are_known = rules_known(f)
+    rules = ids_of(f).keys() - set(f.spec.scan.disable)
+    rules_are_known = rules_known(f) and f.whole(("scan", "disable"))
     for index, test in enumerate(f.spec.tests):
         path: Path = ("tests", index)
         expect = test.expect

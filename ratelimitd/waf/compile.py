@@ -106,6 +106,7 @@ def configure(configuration: tree.Configuration) -> tuple[Settings, list[Item]]:
     removals = [d for d in directives if isinstance(d, tree.RemoveRules)]
     updates = [d for d in directives if isinstance(d, tree.UpdateTarget)]
     items: list[Item] = []
+    refuse_directives(directives)
     for directive in directives:
         if isinstance(directive, tree.Marker):
             items.append(Marker(directive.name))
@@ -114,6 +115,26 @@ def configure(configuration: tree.Configuration) -> tuple[Settings, list[Item]]:
         elif isinstance(directive, tree.Rule) and not any(meant(removal, directive) for removal in removals):
             items.append(updated(lower(directive), directive, updates))
     return settings, items
+
+
+def refuse_directives(directives: Iterable[tree.Directive]) -> None:
+    """What would change what rules see or do, and cannot be done."""
+    diagnostics = [
+        Diagnostic("S702", f"{name} is not supported", directive.position, "take it out")
+        for directive in directives
+        if (name := unsupported(directive))
+    ]
+    if diagnostics:
+        raise PolicyError(diagnostics)
+
+
+def unsupported(directive: tree.Directive) -> str:
+    """The name of a directive that we cannot follow; empty: we can."""
+    if isinstance(directive, tree.Script):
+        return "SecRuleScript"
+    if isinstance(directive, tree.UpdateAction):
+        return "SecRuleUpdateActionById"
+    return directive.name if isinstance(directive, tree.Setting) and directive.effect == "refused" else ""
 
 
 def set_up(settings: Settings, directive: tree.Setting) -> None:

@@ -244,7 +244,7 @@ class Link:
     paranoia: int = 1  # databases are shared by level
     name: bytes = b""  # the id as text, when it is no number: "no-log4j"
     once: bool = False  # pattern rules, no chains: the first value that matches is enough; SecLang acts on every one
-    origin: str = ""  # file:line, for people
+    origin: str = field(default="", compare=False)  # file:line, for people
 
 
 # What is text, and what a browser may take for it, unless the rules say which.

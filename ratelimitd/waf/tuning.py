@@ -31,7 +31,8 @@ class Which:
     names: tuple[bytes, ...] = ()  # ids that are words
     tags: tuple[bytes, ...] = ()
 
-    def __contains__(self, rule: Lowered) -> bool:
+    def __contains__(self, rule: object) -> bool:
+        assert isinstance(rule, Lowered)
         first = rule.links[0]
         return (
             not (self.ids or self.names or self.tags)

@@ -128,5 +128,5 @@ def test_an_excerpt_is_the_line_that_was_read(tmp_path: Path) -> None:
 def test_stages_are_named_and_timed(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(SHOP)
     stages = load_policy(tmp_path).stages
-    assert [name for name, _ in stages] == ["read", "compose", "shape", "validate", "compile"]
+    assert [name for name, _ in stages] == ["read", "compose", "shape", "rules", "validate", "programs", "compile"]
     assert all(milliseconds >= 0 for _, milliseconds in stages)

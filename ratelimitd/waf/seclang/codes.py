@@ -26,4 +26,6 @@ CODES = {
     "S602": "an id that is taken",
     "S603": "a chain that does not go on",
     "S604": "SecDefaultAction: no phase, one too many for a phase, or an action that it cannot have",
+    "S701": "a rule that may run needs what the engine does not do",
+    "S702": "a directive that is not supported",
 }
