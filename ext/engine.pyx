@@ -75,6 +75,7 @@ from ratelimitd._ext.worker cimport (
 )
 
 from ratelimitd._ext.events import REASONS
+from ratelimitd._ext.waf.blueprint import draw
 from ratelimitd.errors import EngineError
 from ratelimitd.policy.plan import Plan
 
@@ -99,6 +100,11 @@ SERVER_DEFAULTS = {
     "max_unread": 64 << 20,
     "max_wait_ms": 500,
 }
+
+
+def searched_links(program):
+    blueprint = draw(program)
+    return [index for index in blueprint.batched if index == 0 or not blueprint.links[index - 1].chained]
 
 
 cdef class Prepared:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from ratelimitd.policy.plan import Plan
+from ratelimitd.waf.program import Program
 
 class SwapReport(TypedDict):
     """What a swap did: limits by "domain/name"."""
@@ -14,6 +15,9 @@ class SwapReport(TypedDict):
     removed: list[str]
     databases: int  # pattern databases in the snapshot
     compile_ms: float  # to prepare and to publish
+
+def searched_links(program: Program) -> list[int]:
+    """First links of the rules whose matches are found by searching all fields in one pass, ascending."""
 
 class Prepared:
     """A compiled policy that is not in force yet."""

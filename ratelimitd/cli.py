@@ -121,6 +121,14 @@ def check(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Policy files or directories.", show_default=False)
     ],
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keeps compiled pattern databases, as serve does with its own --cache-dir.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print every error of a policy, with its code, place and line. Exit 0: none; 1: some.
@@ -131,7 +139,7 @@ def check(
     """
     from ratelimitd.commands.check import run
 
-    raise typer.Exit(run(files, as_json=as_json))
+    raise typer.Exit(run(files, as_json=as_json, cache_dir=str(cache_dir) if cache_dir else None))
 
 
 @app.command("test")
@@ -156,17 +164,22 @@ def explain(
     show_values: Annotated[
         bool, typer.Option("--show-values", help="With --request: the values in which rules found something.")
     ] = False,
+    rule: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="One rule: as it is written, and as it is compiled.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print a policy as compiled, or which lists, limits and rules apply to a request, and why the others do not.
 
     \b
     ratelimitd explain shop.yaml
+    ratelimitd explain shop.yaml --rule 942100
     echo '{"method": "POST", "path": "/login", "ip": "203.0.113.7"}' | ratelimitd explain shop.yaml --request -
     """
     from ratelimitd.commands.explain import run
 
-    raise typer.Exit(run(file, request, as_json=as_json, show_values=show_values))
+    raise typer.Exit(run(file, request, as_json=as_json, show_values=show_values, rule=rule))
 
 
 @app.command()

@@ -3,15 +3,20 @@
 Two eyes, as either alone is blind to something: the file system's notices of the parent directory (a file that is
 replaced has no watch of its own, and Kubernetes swaps a `..data` symlink beside it), and a digest of the contents
 every half second (network file systems send no notices). Only a change of contents loads anything.
+
+The files of rule sets are looked at too, those of the last attempt. They are large, so one is read again only when
+its place, size or times say that it may have changed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import glob
 import hashlib
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +66,41 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+class RuleFiles:
+    """A digest of files that patterns find. What is not there has one too. Used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[tuple[int, ...], bytes]] = {}  # path -> what stat says, digest of the contents
+
+    def digest(self, patterns: Iterable[str]) -> str:
+        whole = hashlib.blake2b(digest_size=16)
+        known: dict[str, tuple[tuple[int, ...], bytes]] = {}
+        for pattern in patterns:
+            whole.update(f"\0{pattern}\0".encode(errors="surrogateescape"))
+            for path in sorted(glob.glob(pattern)):
+                known[path] = self._looked_at(path)
+                whole.update(os.fsencode(path) + b"\0" + known[path][1])
+        self._known = known
+        return whole.hexdigest()
+
+    def changed_since(self, moment_ns: int) -> bool:
+        """Has one of them changed since then (Unix time), by what the file system says?"""
+        return any(max(said[-2:], default=0) >= moment_ns for said, _ in self._known.values())
+
+    def _looked_at(self, path: str) -> tuple[tuple[int, ...], bytes]:
+        try:
+            found = os.stat(path)
+            said = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            if path in self._known and self._known[path][0] == said:
+                return self._known[path]
+            if not os.path.isfile(path):
+                return said, b""
+            with open(path, "rb") as stream:
+                return said, hashlib.sha256(stream.read()).digest()
+        except OSError as error:
+            return (), str(error).encode()
+
+
 def told(changes: list[Change]) -> tuple[str, ...]:
     """In words, without what merely stayed."""
     return tuple(str(change) for change in changes if change.kind != "kept")
@@ -88,16 +128,30 @@ class Reloader:
         self._publish = publish
         self._compare = compare
         self._log = log
-        self._seen = ""
+        self._seen = ("", "")  # of the policy's own files, of its rule sets
+        self._watched: tuple[str, ...] = ()  # beside the policy's own files
+        self._rule_files = RuleFiles()
         self._wake = asyncio.Event()
         self._forced = False
 
     def first(self) -> Policy:
         """Loads at start. Raises PolicyError or EngineError: without a policy there is nothing to serve."""
-        self._seen = fingerprint(self.path)
+        seen, began = self._fingerprint(), time.time_ns()
         policy = self._load(self.path)
         self._accept(policy, self._publish(self._prepared(policy)), [])
+        self._seen = self._after(seen, began)
         return policy
+
+    def _fingerprint(self) -> tuple[str, str]:
+        return fingerprint(self.path), self._rule_files.digest(self._watched)
+
+    def _after(self, seen: tuple[str, str], began: int) -> tuple[str, str]:
+        """What the load that began then has seen: which rule sets there are is known only now.
+
+        What has changed meanwhile was perhaps not seen: then nothing was, and the next look loads again.
+        """
+        rules = self._rule_files.digest(self._watched)
+        return ("", "") if self._rule_files.changed_since(began) else (seen[0], rules)
 
     def _prepared(self, policy: Policy) -> Prepared:
         """What the engine refuses is an error of the policy: it is told where it stands."""
@@ -139,19 +193,22 @@ class Reloader:
 
     async def _look(self) -> None:
         forced, self._forced = self._forced, False
-        now = await asyncio.to_thread(fingerprint, self.path)
+        now = await asyncio.to_thread(self._fingerprint)
         if now == self._seen and not forced:
             return
         self._seen = await self._settled(now)
+        before, began = self._watched, time.time_ns()
         await self.attempt()
+        if self._watched != before:
+            self._seen = await asyncio.to_thread(self._after, self._seen, began)
 
-    async def _settled(self, before: str) -> str:
+    async def _settled(self, before: tuple[str, str]) -> tuple[str, str]:
         """The fingerprint once it stands still: an editor may be in the middle of a write. Waits half a second at
         most.
         """
         for _ in range(SETTLE_STEPS):
             await asyncio.sleep(SETTLE_SECONDS)
-            now = await asyncio.to_thread(fingerprint, self.path)
+            now = await asyncio.to_thread(self._fingerprint)
             if now == before:
                 break
             before = now
@@ -166,6 +223,7 @@ class Reloader:
             prepared = await in_background(self._prepared, policy)
             report = await asyncio.to_thread(self._publish, prepared)
         except PolicyError as error:
+            self._watched = error.watched or self._watched
             self._reject(tuple(error.diagnostics))
         except EngineError as error:
             self._reject((Diagnostic("E001", str(error)),))
@@ -191,6 +249,7 @@ class Reloader:
     def _accept(self, policy: Policy, report: SwapReport, changes: list[Change]) -> None:
         now = time.time()
         self.policy = policy
+        self._watched = policy.watched
         self.state = replace(
             self.state,
             digest=policy.plan.digest,

@@ -6,12 +6,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
-from ratelimitd._engine import Engine
+from ratelimitd._engine import Engine, searched_links
 from ratelimitd.policy.cases import Checker
 from ratelimitd.policy.plan import Plan
+from ratelimitd.waf.program import Program
 
 MAX_KEYS = 1 << 16
 HASH_KEY = bytes(range(16))  # fixed: the same run, the same result
+
+
+def built(plan: Plan, cache_dir: str | None = None) -> int:
+    """Lets an engine build the plan; how many pattern databases it has. Raises EngineError."""
+    made = Engine(workers=1, max_keys=MAX_KEYS, hash_key=HASH_KEY, sample=0, denials_per_second=0)
+    return made.swap(plan, cache_dir=cache_dir)["databases"]
 
 
 def engine(plan: Plan, cache_dir: str | None = None) -> Engine:
@@ -24,6 +31,11 @@ def engine(plan: Plan, cache_dir: str | None = None) -> Engine:
 def checker(plan: Plan, cache_dir: str | None = None) -> Checker:
     made = engine(plan, cache_dir)
     return lambda request, now_ns: made.check(request, now_ns=now_ns)
+
+
+def searched(program: Program) -> frozenset[int]:
+    """The first links of the rules that are found by searching all fields in one pass."""
+    return frozenset(searched_links(program))
 
 
 @contextmanager

@@ -28,12 +28,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "log": ("_engine", "top"),
     "background": (),
     "reload": ("_engine", "policy", "waf", "errors", "log", "background"),
-    "summary": ("policy.plan",),
-    "trial": ("_engine", "policy", "errors"),
-    "commands": ("app", "policy", "client", "trial", "summary", "errors", "settings"),
+    "summary": ("policy.plan", "waf.program"),
+    "trial": ("_engine", "policy", "waf", "errors"),
+    "commands": ("app", "policy", "waf", "client", "trial", "summary", "errors", "settings"),
     "cli": ("app", "commands", "policy", "client", "settings", "errors"),
     "__main__": ("cli",),
-    "_engine": ("policy.plan",),
+    "_engine": ("policy.plan", "waf.program"),
     "app": ("",),
 }
 

@@ -11,7 +11,7 @@ from ratelimitd.policy import load_policy
 from ratelimitd.policy.plan import Plan
 from ratelimitd.policy.refusal import refusal
 from ratelimitd.policy.render import as_data
-from ratelimitd.summary import summary
+from ratelimitd.summary import counts, plural, summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,10 @@ class Finding:
     path: Path
     plan: Plan | None
     diagnostics: tuple[Diagnostic, ...]
+    databases: int = 0
 
 
-def examine(path: Path) -> Finding:
+def examine(path: Path, cache_dir: str | None = None) -> Finding:
     """Loads, compiles, and lets the engine build it too: what passes here starts."""
     try:
         policy = load_policy(path)
@@ -32,14 +33,14 @@ def examine(path: Path) -> Finding:
     from ratelimitd import trial
 
     try:
-        trial.engine(policy.plan)
+        databases = trial.built(policy.plan, cache_dir)
     except EngineError as error:
         return Finding(path, None, (*policy.warnings, *refusal(policy.sources, error)))
-    return Finding(path, policy.plan, policy.warnings)
+    return Finding(path, policy.plan, policy.warnings, databases)
 
 
-def run(paths: list[Path], *, as_json: bool) -> int:
-    findings = [examine(path) for path in paths]
+def run(paths: list[Path], *, as_json: bool, cache_dir: str | None = None) -> int:
+    findings = [examine(path, cache_dir) for path in paths]
     bad = any(f.plan is None for f in findings)
     if as_json:
         print_json({"ok": not bad, "policies": [_finding_json(f) for f in findings]})
@@ -48,7 +49,8 @@ def run(paths: list[Path], *, as_json: bool) -> int:
     for finding in findings:
         print_diagnostics(finding.diagnostics)
         if finding.plan is not None:
-            out.print(f"[green]ok[/]  {finding.path}  [dim]{summary(finding.plan)}[/]")
+            databases = f", {plural(finding.databases, 'pattern database')}" if finding.databases else ""
+            out.print(f"[green]ok[/]  {finding.path}  [dim]{summary(finding.plan)}{databases}[/]")
     return int(bad)
 
 
@@ -57,5 +59,7 @@ def _finding_json(finding: Finding) -> dict[str, object]:
         "path": str(finding.path),
         "ok": finding.plan is not None,
         "digest": finding.plan.digest if finding.plan else None,
+        **(counts(finding.plan) if finding.plan else {}),
+        "databases": finding.databases,
         "diagnostics": as_data(finding.diagnostics),
     }

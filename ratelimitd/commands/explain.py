@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ratelimitd.commands.output import console, print_json, print_table, table
+from ratelimitd.commands.rule import run_rule
 from ratelimitd.commands.rules import add_outcomes, outcome_json, score_words
 from ratelimitd.policy import load_policy
 from ratelimitd.policy.cases import EPOCH_NS
@@ -44,14 +45,18 @@ class Line:
     key: str | None = None
 
 
-def run(path: Path, request: str | None, *, as_json: bool, show_values: bool = False) -> int:
+def run(path: Path, request: str | None, *, as_json: bool, show_values: bool = False, rule: str | None = None) -> int:
+    from ratelimitd import trial
+
+    if rule is not None:
+        return run_rule(path, rule, as_json=as_json)
     plan = load_policy(path).plan
     if request is not None:
         return _run_request(plan, read_request(request), as_json=as_json, show_values=show_values)
     if as_json:
         print_json(explain_data(plan))
     else:
-        console().print(explain(plan), end="", markup=False)
+        console().print(explain(plan, trial.searched), end="", markup=False)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from ratelimitd.policy.names import format_source, format_target
@@ -18,11 +18,15 @@ from ratelimitd.policy.plan import (
     Override,
     OverrideKind,
     Plan,
+    Profile,
     Rate,
     Rule,
     Scan,
+    ScanRoute,
 )
 from ratelimitd.policy.units import format_cidr, format_duration
+from ratelimitd.waf.explain import phases, program_data
+from ratelimitd.waf.program import Program
 
 _VERBS = {
     Op.EXACT: ("is", "is not"),
@@ -88,12 +92,17 @@ def lanes(scan: Scan) -> dict[str, list[Rule]]:
     return found
 
 
-def explain(plan: Plan) -> str:
+Searched = Callable[
+    [Program], Collection[int]
+]  # first links of rules that are found by searching, as the engine has it
+
+
+def explain(plan: Plan, searched: Searched | None = None) -> str:
     """The plan as text."""
-    return "\n\n".join("\n".join(domain_lines(plan, domain)) for domain in plan.domains) + "\n"
+    return "\n\n".join("\n".join(domain_lines(plan, domain, searched)) for domain in plan.domains) + "\n"
 
 
-def domain_lines(plan: Plan, domain: Domain) -> Iterator[str]:
+def domain_lines(plan: Plan, domain: Domain, searched: Searched | None) -> Iterator[str]:
     default = " (default)" if plan.default_domain and domain is plan.domains[0] else ""
     yield f"domain {text_of(domain.name)}{default}{', shadow: only watched' if domain.shadow else ''}"
     yield f"  client: {client_words(domain)}"
@@ -104,7 +113,7 @@ def domain_lines(plan: Plan, domain: Domain) -> Iterator[str]:
         yield from list_lines(item)
     for limit in domain.limits:
         yield from limit_lines(limit)
-    yield from scan_lines(domain.scan)
+    yield from scan_lines(domain.scan, searched)
 
 
 def client_words(domain: Domain) -> str:
@@ -149,16 +158,19 @@ def limit_lines(limit: Limit) -> Iterator[str]:
         yield f"    override {override_words(override, limit.algorithm)}"
 
 
-def scan_lines(scan: Scan) -> Iterator[str]:
-    if not scan.rules:
+def scan_lines(scan: Scan, searched: Searched | None) -> Iterator[str]:
+    if not scan.profiles:
         yield "  scan: no rules"
         return
     partial = "denied" if scan.deny_partial_body else "scanned as far as they came"
     yield f"  scan: {scan.mode.name.lower()}, blocks at score {scan.threshold} with {scan.status}"
     yield f"    bodies: the first {scan.body_limit} bytes; cut ones are {partial}"
     for route in scan.routes:
+        profile = f", profile {text_of(scan.profiles[route.profile].name)}" if route.profile else ""
         for words in match_words(route.match):
-            yield f"    route {route.mode.name.lower()}: {words}"
+            yield f"    route {route.mode.name.lower()}{profile}: {words}"
+    for item in scan.profiles:
+        yield from profile_lines(item, searched)
     for lane, rules in lanes(scan).items():
         yield f"    lane {lane}:"
         for rule in rules:
@@ -166,6 +178,17 @@ def scan_lines(scan: Scan) -> Iterator[str]:
             count = len(rule.patterns)
             message = f": {text_of(rule.message)}" if rule.message else ""
             yield f"      rule {text_of(rule.id)} ({action}, {count} pattern{'s' if count > 1 else ''}){message}"
+
+
+def profile_lines(profile: Profile, searched: Searched | None) -> Iterator[str]:
+    program = profile.program
+    found = phases(program)
+    each = ", ".join(f"phase {phase}: {count}" for phase, count in found.items())
+    folded = f"; {program.folded} of the files never run" if program.folded else ""
+    yield f"    profile {text_of(profile.name)}: {sum(found.values())} rules ({each}){folded}"
+    if searched is not None:
+        once = len(searched(program))
+        yield f"      {once} are searched for in one pass over all fields, {sum(found.values()) - once} in their turn"
 
 
 def explain_data(plan: Plan) -> dict[str, Any]:
@@ -237,6 +260,21 @@ def limit_data(limit: Limit) -> dict[str, Any]:
     }
 
 
+def route_data(scan: Scan, route: ScanRoute) -> dict[str, Any]:
+    profile = text_of(scan.profiles[route.profile].name) if scan.profiles else ""
+    return {"match": match_words(route.match), "mode": route.mode.name.lower(), "profile": profile}
+
+
+def profile_data(profile: Profile) -> dict[str, Any]:
+    return {
+        "name": text_of(profile.name),
+        **program_data(profile.program),
+        "status": profile.status,
+        "body_limit": profile.body_limit,
+        "partial_body": "deny" if profile.deny_partial_body else "scan",
+    }
+
+
 def scan_data(scan: Scan) -> dict[str, Any]:
     return {
         "mode": scan.mode.name.lower(),
@@ -245,7 +283,8 @@ def scan_data(scan: Scan) -> dict[str, Any]:
         "body_limit": scan.body_limit,
         "partial_body": "deny" if scan.deny_partial_body else "scan",
         "disabled": [text_of(name) for name in scan.disabled],
-        "routes": [{"match": match_words(route.match), "mode": route.mode.name.lower()} for route in scan.routes],
+        "routes": [route_data(scan, route) for route in scan.routes],
+        "profiles": [profile_data(profile) for profile in scan.profiles],
         "rules": [
             {
                 "id": text_of(rule.id),

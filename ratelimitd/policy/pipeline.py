@@ -24,6 +24,7 @@ from ratelimitd.policy.salvage import salvage
 from ratelimitd.policy.scan import Loaded, compile_scan, load_rulesets, too_many
 from ratelimitd.policy.schema import PolicySpec
 from ratelimitd.policy.validate import check_domains, validate
+from ratelimitd.waf.seclang.tree import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,17 @@ def compile_scans(loaded: Sequence[Loaded], library: Library) -> tuple[list[Scan
         except TooManyError:
             errors.append(too_many(item))
     return scans, errors
+
+
+def rules_of(path: str | Path) -> Iterator[Rule]:
+    """Every rule of the rule sets of a policy that loads, as its file has it. Raises PolicyError."""
+    documents, _ = compose_all(read_sources(path)[0])
+    library = Library()
+    for document, spec in shape_all(documents)[0]:
+        load_rulesets(document, spec.scan, library)
+    library.base()
+    for item in library.sets.values():
+        yield from item.configuration.rules() if item is not None else ()
 
 
 def shape_all(documents: Sequence[Document]) -> tuple[list[tuple[Document, PolicySpec]], list[Diagnostic]]:

@@ -65,9 +65,8 @@ def assemble(
     phases = [[i for i in wanted if isinstance(i, Marker) or i.phase == phase] for phase in range(1, PHASES + 1)]
     kept, start = fold(phases, initial)
     refuse_unsupported(kept)
-    if tuning.conditional:
-        kept[0].insert(0, head(tuning, Position("policy", 1, 1)))
-    links = [replace(k, status=k.status or status) for k in number(kept)]
+    first = [head(tuning, Position("policy", 1, 1))] if tuning.conditional else []
+    links = [replace(k, status=k.status or status) for k in number([[*first, *kept[0]], *kept[1:]])]
     all_read = bool(borrowers(links))
     links = [replace(k, capture=k.capture and (all_read or captured(links, i))) for i, k in enumerate(links)]
     used = names_used(links)
@@ -87,6 +86,7 @@ def assemble(
         response_limit=settings.response_limit,
         response_reject=settings.response_reject,
         sources=sources,
+        folded=sum(isinstance(i, Lowered) for i in wanted) - sum(isinstance(i, Lowered) for p in kept for i in p),
     )
 
 

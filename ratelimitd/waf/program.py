@@ -279,3 +279,4 @@ class Program:
     response_limit: int = 0  # bytes of a response that are looked at; 0: as many as of a request
     response_reject: bool = False  # a longer one is denied
     sources: tuple[str, ...] = field(default=(), compare=False)  # files, for people
+    folded: int = field(default=0, compare=False)  # rules that never run, for people

@@ -121,4 +121,7 @@ def test_attributes_are_bounded(encoding: str, quote: str) -> None:
 
     assert probe.xml(element(2048), room=1 << 20, count=2048)["status"] == OK
     assert probe.xml(element(2049), room=1 << 20, count=4096)["status"] == TOO_LARGE
-    assert probe.xml(b"<r>" + element(1500) * 2 + b"</r>", room=1 << 20, count=4096)["status"] == OK or encoding == "utf-16"
+    assert (
+        probe.xml(b"<r>" + element(1500) * 2 + b"</r>", room=1 << 20, count=4096)["status"] == OK
+        or encoding == "utf-16"
+    )

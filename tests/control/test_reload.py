@@ -6,6 +6,7 @@ The loader here is a stand-in (a file is good unless it says "broken"); what is 
 from __future__ import annotations
 
 import asyncio
+import glob
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +23,7 @@ from ratelimitd.policy import Policy
 from ratelimitd.policy.changes import Change
 from ratelimitd.policy.load import policy_files
 from ratelimitd.policy.plan import Plan
-from ratelimitd.reload import Reloader, fingerprint
+from ratelimitd.reload import Reloader, RuleFiles, fingerprint
 
 
 def compare(before: Plan, after: Plan) -> list[Change]:
@@ -31,9 +32,10 @@ def compare(before: Plan, after: Plan) -> list[Change]:
 
 
 class Disk:
-    """A policy path with a loader and an engine that remember."""
+    """A policy path with a loader and an engine that remember. `rules`: patterns of the rule files it depends on."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rules: tuple[str, ...] = ()) -> None:
+        self.rules = rules
         self.lines: list[dict[str, Any]] = []
         self.swapped: list[str] = []
         self.refuse_swap = False
@@ -54,7 +56,11 @@ class Disk:
             raise PolicyError([Diagnostic("P107", str(error))]) from None
         if "broken" in text:
             raise PolicyError([Diagnostic("P101", "it is broken"), Diagnostic("P102", "twice")])
-        return Policy(Plan(digest=text), (), (), ())
+        found = sorted(file for pattern in self.rules for file in glob.glob(pattern) if Path(file).is_file())
+        rules = [Path(file).read_text() for file in found]
+        if "broken" in rules:
+            raise PolicyError([Diagnostic("S201", "a broken rule")], self.rules)
+        return Policy(Plan(digest=" ".join([text, *rules])), (), (), (), self.rules)
 
     def prepare(self, plan: Plan) -> Any:
         self.classes.append(os.sched_getscheduler(0))
@@ -82,8 +88,8 @@ class Disk:
 
 
 @asynccontextmanager
-async def running(path: Path) -> AsyncIterator[Disk]:
-    disk = Disk(path)
+async def running(path: Path, *rules: Path) -> AsyncIterator[Disk]:
+    disk = Disk(path, tuple(map(str, rules)))
     disk.reloader.first()
     task = asyncio.create_task(disk.reloader.run())
     await asyncio.sleep(0)
@@ -116,6 +122,58 @@ def test_an_edit_in_place(tmp_path: Path, eye: str) -> None:
             assert disk.reloader.state.changes == ("reset shop/per-ip: one -> two",)
 
     asyncio.run(scenario())
+
+
+def test_rule_files_are_looked_at_too(tmp_path: Path, eye: str) -> None:
+    """An edit, a new file, a file that goes, one that is broken and one that is mended: wherever they are."""
+
+    async def scenario() -> None:
+        path, rules = tmp_path / "p.yaml", tmp_path / "elsewhere"
+        rules.mkdir()
+        path.write_text("one")
+        (rules / "a.conf").write_text("a")
+        async with running(path, rules / "*.conf") as disk:
+            (rules / "a.conf").write_text("A")
+            await disk.until(lambda: disk.swapped[-1] == "one A")
+            (rules / "b.conf").write_text("b")
+            await disk.until(lambda: disk.swapped[-1] == "one A b")
+            (rules / "b.conf").write_text("broken")
+            await disk.until(lambda: not disk.reloader.state.ok)
+            assert disk.swapped[-1] == "one A b"
+            (rules / "b.conf").write_text("mended")
+            await disk.until(lambda: disk.swapped[-1] == "one A mended")
+            (rules / "b.conf").unlink()
+            await disk.until(lambda: disk.swapped[-1] == "one A")
+
+    asyncio.run(scenario())
+
+
+def test_a_rule_set_behind_a_symlink_that_is_swapped(tmp_path: Path, eye: str) -> None:
+    """As Kubernetes does it; nothing but the link changes."""
+
+    async def scenario() -> None:
+        path = tmp_path / "p.yaml"
+        path.write_text("one")
+        for version in ("v1", "v2"):
+            (tmp_path / version).mkdir()
+            (tmp_path / version / "a.conf").write_text(version)
+        (tmp_path / "now").symlink_to("v1")
+        async with running(path, tmp_path / "now" / "*.conf") as disk:
+            (tmp_path / "next").symlink_to("v2")
+            (tmp_path / "next").replace(tmp_path / "now")
+            await disk.until(lambda: disk.swapped == ["one v1", "one v2"])
+
+    asyncio.run(scenario())
+
+
+def test_rule_files_that_are_only_touched_load_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text("a")
+    files = RuleFiles()
+    first = files.digest([str(tmp_path / "*.conf"), str(tmp_path / "none")])
+    os.utime(tmp_path / "a.conf", ns=(1, 1))
+    assert files.digest([str(tmp_path / "*.conf"), str(tmp_path / "none")]) == first
+    (tmp_path / "none").write_text("")
+    assert files.digest([str(tmp_path / "*.conf"), str(tmp_path / "none")]) != first
 
 
 def test_compiling_gives_way_to_checks_and_publishing_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -283,3 +283,17 @@ def test_debians_rule_set_loads() -> None:
 def test_a_setup_that_is_nowhere_is_asked_for() -> None:
     with pytest.raises(PolicyError, match=r"no crs-setup.conf .*name it: setup: FILE"):
         crs(f"  rulesets: [{{crs: {V3}}}]\n")
+
+
+@needs_v4
+def test_the_example_with_the_core_rule_set(tmp_path: Path) -> None:
+    example = Path(__file__).resolve().parents[2] / "examples" / "crs"
+    (tmp_path / "crs").symlink_to(V4)
+    (tmp_path / "rules").symlink_to(example / "rules")
+    (tmp_path / "policy.yaml").write_text((example / "policy.yaml").read_text())
+    policy = load_policy(tmp_path / "policy.yaml")
+    assert policy.warnings == ()
+    scan = policy.plan.domains[0].scan
+    assert route(scan, "/admin/x") == (ScanMode.BLOCK, "strict")
+    assert route(scan, "/articles/1") == (ScanMode.DETECT, "default~1")
+    assert route(scan, "/login") == (ScanMode.BLOCK, "default")
