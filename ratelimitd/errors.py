@@ -72,6 +72,7 @@ class BadPattern:
     message: str
     rule: bytes = b""
     domain: bytes = b""
+    place: str = ""  # file:line of its rule
 
 
 class EngineError(RatelimitdError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ratelimitd.policy.plan import Plan
 from ratelimitd.waf.program import Program
 
-
 OWN = range(200_000, 200_005)
 
 

@@ -25,7 +25,8 @@ import os
 
 from ratelimitd._ext.scan.database import PatternError
 from ratelimitd._ext.waf import blueprint as plan
-from ratelimitd.errors import EngineError
+from ratelimitd._ext.waf.regexes import regex_fault
+from ratelimitd.errors import BadPattern, EngineError
 from ratelimitd.waf import databases
 from ratelimitd.waf.databases import FLAGS, phrase_rows
 from ratelimitd.waf.program import Operator
@@ -512,6 +513,16 @@ def fits(pattern: bytes) -> bool:
     return database_fault((pattern, FLAGS)) is None
 
 
+def bad_patterns(ir) -> list:
+    """Every pattern of a program that does not compile, each of its own where a rule has several."""
+    return [
+        BadPattern(pattern, fault, link.name or b"%d" % link.rule, place=link.origin)
+        for link in ir.links if link.operator in REGEXES and plan.constant(link.argument)
+        for pattern in link.phrases or (b"".join(link.argument),)
+        if (fault := regex_fault(pattern, link.ignore_case))
+    ]
+
+
 cdef waf_program *waf_build(object ir, object cache_dir) except NULL:
     cdef waf_program *program = <waf_program *>calloc(1, sizeof(waf_program))
     cdef waf_link *links
@@ -572,8 +583,10 @@ cdef waf_program *waf_build(object ir, object cache_dir) except NULL:
             program.sources[i].read = i in read
             builder.source(&program.sources[i], i)
         return program
-    except BaseException:
+    except BaseException as error:
         waf_free(program)
+        if isinstance(error, EngineError):
+            raise EngineError(str(error), bad_patterns(ir)) from None
         raise
     finally:
         for address in builder.held or ():

@@ -33,15 +33,32 @@ cdef shared_regex *find_and_use(const uint8_t *key) noexcept nogil:
     return shared
 
 
-cdef rl_pcre *compiled(bytes pattern, bint ignore_case, str origin) except NULL:
+cdef rl_pcre *tried(bytes pattern, bint ignore_case, list fault):
+    """NULL: what is wrong is in fault."""
     cdef char message[256]
     cdef uint32_t at = 0
     cdef rl_view text = rl_view(<const char *>pattern, <uint32_t>len(pattern))
     cdef rl_pcre *regex = rl_pcre_compile(text, RL_PCRE_CASELESS if ignore_case else 0, message, sizeof(message), &at)
     if regex == NULL:
-        words = pattern.decode("utf-8", "backslashreplace")
-        raise EngineError(f"{origin}: {message.decode('utf-8', 'replace')} at byte {at} of {words}")
+        fault.append(f"{message.decode('utf-8', 'replace')} at byte {at}")
     return regex
+
+
+cdef rl_pcre *compiled(bytes pattern, bint ignore_case, str origin) except NULL:
+    cdef list fault = []
+    cdef rl_pcre *regex = tried(pattern, ignore_case, fault)
+    if regex == NULL:
+        raise EngineError(f"{origin}: {fault[0]} of {pattern.decode('utf-8', 'backslashreplace')}")
+    return regex
+
+
+def regex_fault(bytes pattern, bint ignore_case) -> str:
+    """What is wrong with a pattern; empty when nothing is."""
+    cdef list fault = []
+    cdef rl_pcre *regex = tried(pattern, ignore_case, fault)
+    if regex != NULL:
+        rl_pcre_free(regex)
+    return fault[0] if fault else ""
 
 
 cdef shared_regex *regex_acquire(bytes pattern, bint ignore_case, str origin) except NULL:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ratelimitd.errors import BadPattern, Diagnostic, EngineError
+from ratelimitd.errors import BadPattern, Diagnostic, EngineError, Position
 from ratelimitd.policy.load import SourceFile, compose_all
 from ratelimitd.policy.nodes import Document, Node, Path
+from ratelimitd.policy.rulesets import with_excerpt
 
 
 def refusal(sources: Sequence[SourceFile], error: EngineError) -> list[Diagnostic]:
@@ -14,7 +15,11 @@ def refusal(sources: Sequence[SourceFile], error: EngineError) -> list[Diagnosti
     if not error.patterns:
         return [Diagnostic("E001", f"the engine refuses this policy: {error}")]
     documents, _ = compose_all(sources)
-    return list(dict.fromkeys(found for bad in error.patterns for found in pattern_diagnostics(documents, bad)))
+    told: dict[object, Diagnostic] = {}  # a pattern has one fault, however many parts of the engine find it
+    for bad in error.patterns:
+        for found in pattern_diagnostics(documents, bad):
+            told.setdefault((found.position, bad.pattern), found)
+    return list(told.values())
 
 
 def pattern_diagnostics(documents: Sequence[Document], bad: BadPattern) -> list[Diagnostic]:
@@ -28,7 +33,9 @@ def pattern_diagnostics(documents: Sequence[Document], bad: BadPattern) -> list[
         for path in places(document.root, (), bad)
     ]
     whose = f"rule {_text(bad.rule)}: " if bad.rule else ""
-    return found or [Diagnostic("P305", f"{whose}{message} ({_text(bad.pattern)})")]
+    file, _, line = bad.place.rpartition(":")
+    position = Position(file, int(line), 1) if line.isdigit() else None
+    return found or [with_excerpt(Diagnostic("P305", f"{whose}{message} ({_text(bad.pattern)})", position))]
 
 
 def places(node: Node, path: Path, bad: BadPattern) -> Iterator[Path]:

@@ -55,6 +55,7 @@ def link_of(rule: Rule, score: bytes, status: int, origin: str = "") -> Link:
         selectors=tuple(map(selector, rule.targets)),
         operator=Operator.RX,
         argument=(argument(rule),),
+        phrases=rule.patterns,
         transformations=rule.transformations,
         sets=(added,) if rule.score else (),
         disruption=Disruption.DENY if rule.deny else Disruption.NONE,

@@ -225,7 +225,7 @@ class Link:
     operator: Operator = Operator.UNCONDITIONAL
     negated: bool = False
     argument: Text = ()  # the pattern, the words, the number
-    phrases: tuple[bytes, ...] = ()  # PHRASES; STREQ of several values never occurs
+    phrases: tuple[bytes, ...] = ()  # PHRASES; RX of a pattern rule: its patterns as written, for errors
     transformations: tuple[Transformation, ...] = ()
     multi_match: bool = False  # the operator sees every distinct step of the transformations
     capture: bool = False  # somebody reads TX:0 to TX:9 of this match
