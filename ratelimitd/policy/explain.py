@@ -184,7 +184,7 @@ def profile_lines(profile: Profile, searched: Searched | None) -> Iterator[str]:
     program = profile.program
     found = phases(program)
     each = ", ".join(f"phase {phase}: {count}" for phase, count in found.items())
-    folded = f"; {program.folded} of the files never run" if program.folded else ""
+    folded = f"; {program.folded} others never run" if program.folded else ""
     yield f"    profile {text_of(profile.name)}: {sum(found.values())} rules ({each}){folded}"
     if searched is not None:
         once = len(searched(program))

@@ -10,6 +10,7 @@ import pytest
 from ratelimitd.policy import load_text, names
 from ratelimitd.policy.codes import CODES
 from ratelimitd.policy.schema import json_schema
+from ratelimitd.waf.seclang.codes import CODES as SECLANG_CODES
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", TEXT, flags=re.M | re.S)
@@ -39,3 +40,8 @@ def test_every_word_is_documented() -> None:
 def test_every_code_is_documented() -> None:
     table = dict(re.findall(r"^\| (P[0-9]{3}) \| (.*) \|$", TEXT, flags=re.M))
     assert table == CODES
+
+
+def test_every_code_of_rule_files_is_documented() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "waf.md").read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| (S[0-9]{3}) \| (.*) \|$", text, flags=re.M)) == SECLANG_CODES
