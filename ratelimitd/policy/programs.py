@@ -41,6 +41,7 @@ INBOUND, OUTBOUND = 5, 4  # thresholds, as the Core Rule Set has them
 OWN_SCORE = b"inbound_anomaly_score_pl1"
 THRESHOLD, THRESHOLD_OUT = b"inbound_anomaly_score_threshold", b"outbound_anomaly_score_threshold"
 UNPARSED = IdRange(200002, 200004)  # of base.conf
+OWN_THRESHOLD = b"anomaly_threshold"  # the same to the built-in rules
 MAX_ROUTES = 512
 
 # What a target of the policy's words is in SecLang's: whatever a rule may call it.
@@ -156,6 +157,7 @@ def settings_of(way: Way, items: Sequence[Item]) -> Iterator[SetVariable]:
         yield assigned(b"executing_paranoia_level", spec.detection_paranoia)
     for name, value, default in (
         (THRESHOLD, spec.threshold.inbound if spec.threshold else None, INBOUND),
+        (OWN_THRESHOLD, spec.threshold.inbound if spec.threshold else None, INBOUND),
         (THRESHOLD_OUT, spec.threshold.outbound if spec.threshold else None, OUTBOUND),
     ):
         if value is not None or name not in set_by(items):
@@ -177,7 +179,7 @@ def set_by(items: Iterable[Item]) -> set[bytes]:
 def score_name(items: Iterable[Item]) -> bytes:
     """What short rules add to: the score of the rules that are there."""
     there = set_by(items)
-    return next((name for name in (OWN_SCORE, b"anomaly_score_pl1") if name in there), OWN_SCORE)
+    return next((name for name in (OWN_SCORE, b"anomaly_score_pl1", b"anomaly_score") if name in there), OWN_SCORE)
 
 
 def decides(item: Item) -> bool:

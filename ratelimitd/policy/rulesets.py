@@ -22,6 +22,7 @@ from ratelimitd.waf.seclang.tree import Configuration, Rule
 
 OURS = Path(str(files("ratelimitd") / "waf" / "rules"))
 BASE = OURS / "base.conf"
+SHORT_BUILTIN = True  # `builtin` means the short rules still
 # Debian keeps the exclusions beside the setup, away from the rules.
 BEFORE, AFTER = "REQUEST-900-EXCLUSION-RULES-BEFORE-CRS.conf", "RESPONSE-999-EXCLUSION-RULES-AFTER-CRS.conf"
 
@@ -56,7 +57,8 @@ def find(spec: RulesetSpec, directory: Path) -> Found:
 
 
 def builtin_files() -> list[str]:
-    return sorted(glob.glob(os.path.join(glob.escape(str(OURS)), "builtin*.conf")))
+    """Of the built-in rules in SecLang; none: those of rules/builtin.yaml are used."""
+    return [] if SHORT_BUILTIN else sorted(glob.glob(os.path.join(glob.escape(str(OURS)), "builtin*.conf")))
 
 
 def find_crs(root: Path, setup: Path | None) -> Found:
