@@ -107,9 +107,9 @@ struct XmlReader {
 
 bool blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\0'; }
 
-// Does some tag have more attributes than we let libxml2 compare with each other, which it does pair by pair? A tag ends
-// before the next "<", which no attribute value may hold; in UTF-16 that byte may be half of anything, so there all
-// count together.
+// Does some tag have more attributes than we let libxml2 compare with each other, which it does pair by pair? A tag
+// ends before the next "<", which no attribute value may hold; in UTF-16 that byte may be half of anything, so there
+// all count together.
 bool crowded(rl_view body) {
   const bool wide = std::memchr(body.data, 0, body.size) != nullptr;
   const char *end = body.data + body.size;

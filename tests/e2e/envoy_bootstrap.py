@@ -148,3 +148,13 @@ def bootstrap(*, ratelimitd: list[int], upstream: int, refused: int, silent: int
             ],
         },
     }
+
+
+def guarded(*, ratelimitd: int, upstream: int) -> Node:
+    """An Envoy with one listener, "guarded", that asks ratelimitd for everything."""
+    clusters = [cluster("upstream", upstream, http2=False), cluster("ratelimitd", ratelimitd, http2=True)]
+    guard = listener("guarded", ext_authz("ratelimitd"), Path("/dev/null"))
+    return {
+        "admin": {"address": socket_address(0)},
+        "static_resources": {"listeners": [guard], "clusters": clusters},
+    }

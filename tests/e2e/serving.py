@@ -89,9 +89,9 @@ class Upstream(ThreadingHTTPServer):
 
 
 @contextmanager
-def upstream() -> Iterator[int]:
+def upstream(handler: type[BaseHTTPRequestHandler] = Echo) -> Iterator[int]:
     """What Envoy protects: a plain HTTP server on a free port."""
-    server = Upstream(("127.0.0.1", 0), Echo)
+    server = Upstream(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
