@@ -1,17 +1,14 @@
 """The decision spine: one request in, one verdict out."""
-from libc.stdint cimport int16_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from ratelimitd._ext.bytes.address cimport rl_address
 from ratelimitd._ext.core cimport (
     RL_ALLOW,
     RL_DENY,
-    RL_MAX_MATCHES,
     RL_REASON_ALLOW_LIST,
     RL_REASON_DENY_LIST,
     RL_REASON_NO_POLICY,
     RL_REASON_OVERLOAD,
-    RL_REASON_PARTIAL_BODY,
-    RL_REASON_SCAN,
     rl_count,
     rl_request,
     rl_response,
@@ -23,18 +20,10 @@ from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS
 from ratelimitd._ext.limits cimport limits_charge_score, limits_decide
 from ratelimitd._ext.match.attributes cimport rl_attributes_client, rl_attributes_reset
 from ratelimitd._ext.match.matcher cimport rl_matcher_run, rl_overrides_find
-from ratelimitd._ext.scan.layout cimport scan_result
-from ratelimitd._ext.scan.program cimport program_scan
 from ratelimitd._ext.snapshot cimport snapshot_domain, snapshot_find, snapshot_list
 from ratelimitd._ext.tell cimport tell, tell_may_deny, tell_sample
 from ratelimitd._ext.verdict cimport verdict_begin, verdict_deny
 from ratelimitd._ext.worker cimport COUNT_ALLOW_LIST, COUNT_DENY_LIST, COUNT_SHADOW, check_shared, check_worker, worker_count
-
-cdef enum:
-    MODE_OFF = 0
-    MODE_BLOCK = 2
-    STATUS_TOO_LARGE = 413
-
 
 cdef inline uint64_t _random(check_worker *self) noexcept nogil:
     """xorshift64*, Vigna 2016: ids that mean nothing, not secrets."""
@@ -74,8 +63,6 @@ cdef void check(void *shared, uint32_t worker, int64_t now_ns, const rl_request 
     if verdict.decision == RL_ALLOW or request.explain:
         if domain.scan.profile_count:
             inspect(mine, domain, request, verdict)
-        elif domain.scan.program != NULL:
-            _check_scan(mine, domain, request, verdict)
         if mine.by_score and verdict.score:
             limits_charge_score(self, mine, domain, now_ns, request, verdict)
     _finish(self, mine, domain, now_ns, request, verdict)
@@ -151,49 +138,6 @@ cdef bint _check_lists(check_worker *mine, const snapshot_domain *domain, rl_ver
             worker_count(mine, entry.slot, COUNT_ALLOW_LIST)
         return True
     return False
-
-
-cdef void _check_scan(check_worker *mine, const snapshot_domain *domain, const rl_request *request, rl_verdict *verdict) noexcept nogil:
-    cdef uint8_t mode = domain.scan.mode
-    cdef uint32_t route, index
-    cdef scan_result *found = &mine.scanned
-    cdef bint objects
-    if domain.scan.routes != NULL and rl_matcher_run(domain.scan.routes, mine.match_scratch, mine.attributes, &route, 1) > 0:
-        mode = domain.scan.route_modes[route]
-    if mode == MODE_OFF:
-        return
-    if request.partial_body and domain.scan.deny_partial_body:
-        if _scan_objects(domain, mode, verdict, RL_REASON_PARTIAL_BODY, STATUS_TOO_LARGE):
-            return
-    program_scan(domain.scan.program, mine.scan_scratch_, request, domain.scan.body_limit, found)
-    rl_count(&mine.totals.scans, 1)
-    rl_count(&mine.totals.scan_bytes, found.bytes_inspected)
-    verdict.bytes_inspected = found.bytes_inspected
-    verdict.inspected_all = found.inspected_all
-    if found.error:
-        rl_count(&mine.totals.scan_errors, 1)
-    if found.match_count == 0:
-        return
-    rl_count(&mine.totals.scan_matches, found.match_count)
-    verdict.score = found.score
-    verdict.match_count = <uint16_t>min(found.match_count, <uint32_t>RL_MAX_MATCHES)
-    for index in range(verdict.match_count):
-        verdict.matches[index] = found.matches[index]
-    objects = found.deny_match >= 0 or found.score >= domain.scan.threshold
-    if not objects:
-        return
-    verdict.deciding_match = <int16_t>max(found.deny_match, 0)
-    _scan_objects(domain, mode, verdict, RL_REASON_SCAN, domain.scan.status)
-
-
-cdef bint _scan_objects(const snapshot_domain *domain, uint8_t mode, rl_verdict *verdict, uint8_t reason, uint16_t status) noexcept nogil:
-    """The scan objects: 1 when that decides. A limit that has denied already stays the reason."""
-    if mode != MODE_BLOCK or domain.shadow:
-        verdict.shadow_denied = 1
-        return False
-    if verdict.decision == RL_ALLOW:
-        verdict_deny(verdict, reason, status)
-    return True
 
 
 # ---- the end of a check

@@ -3,7 +3,6 @@ from libc.stdint cimport uint32_t
 
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.match.matcher cimport rl_matcher, rl_matcher_dump
-from ratelimitd._ext.scan.program cimport program_dump
 from ratelimitd._ext.snapshot cimport Snapshot, snapshot_domain, snapshot_limit, snapshot_list, snapshot_profile
 from ratelimitd._ext.waf.build cimport waf_databases
 
@@ -27,11 +26,9 @@ cdef _domain(const snapshot_domain *domain, list lines):
         _list(&domain.lists[index], domain.list_matcher, index, lines)
     for index in range(domain.limit_count):
         _limit(&domain.limits[index], domain.limit_matcher, index, lines)
-    lines.append(f"  scan {MODES[domain.scan.mode]}, blocks at {domain.scan.threshold}, body up to {domain.scan.body_limit} bytes")
+    lines.append(f"  scan {MODES[domain.scan.mode]}")
     for index in range(domain.scan.profile_count):
         lines.append(_profile(&domain.scan.profiles[index], index))
-    if domain.scan.program != NULL:
-        lines += ["    " + line for line in program_dump(domain.scan.program).splitlines()]
 
 
 cdef _list(const snapshot_list *entry, const rl_matcher *matcher, uint32_t index, list lines):

@@ -12,6 +12,7 @@ from ratelimitd._ext.check cimport check, check_response
 from ratelimitd._ext.convert cimport Request, Response, to_bytes, verdict_dict
 from ratelimitd._ext.core cimport rl_counted, rl_load_pointer, rl_spine, rl_store_pointer, rl_verdict, rl_view
 from ratelimitd._ext.events cimport ring_pop
+from ratelimitd._ext.inspect cimport MODE_BLOCK, inspect_choose
 from ratelimitd._ext.keying cimport key_digest_of, key_rate
 from ratelimitd._ext.limit.key cimport key_digest
 from ratelimitd._ext.limit.table cimport (
@@ -25,6 +26,7 @@ from ratelimitd._ext.limit.table cimport (
     table_stats,
 )
 from ratelimitd._ext.limit.window cimport window_view
+from ratelimitd._ext.match.attributes cimport rl_attributes_reset
 from ratelimitd._ext.net.server cimport (
     RL_ABUSE_COUNT,
     RL_HEALTH_NOT_SERVING,
@@ -49,7 +51,6 @@ from ratelimitd._ext.net.server cimport (
     rl_server_stats_t,
     rl_server_stop,
 )
-from ratelimitd._ext.scan.trace cimport scan_trace
 from ratelimitd._ext.snapshot cimport (
     Snapshot,
     snapshot,
@@ -57,8 +58,10 @@ from ratelimitd._ext.snapshot cimport (
     snapshot_domain,
     snapshot_find,
     snapshot_limit,
+    snapshot_profile,
     snapshot_rate,
 )
+from ratelimitd._ext.waf.trace cimport waf_trace_request
 from ratelimitd._ext.worker cimport (
     COUNT_KINDS,
     COUNT_NEAR,
@@ -112,7 +115,7 @@ cdef class Prepared:
 
     cdef object owner             # the Engine that may publish it; None: it has
     cdef Snapshot fresh
-    cdef dict programs            # rules -> compiled program
+    cdef dict programs            # plan.Program -> compiled program
     cdef double compile_ms
 
 
@@ -124,7 +127,7 @@ cdef class Engine:
     cdef object _lock             # the rest: the control worker, rings, counters; never held for long
     cdef dict _slots              # (kind, domain, name) -> metric slot
     cdef dict _rule_slots         # (domain, rule) -> slot of its matches
-    cdef dict _programs           # rules -> compiled program, of the current snapshot
+    cdef dict _programs           # plan.Program -> compiled program, of the current snapshot
     cdef Snapshot _current
     cdef list _retired            # snapshots that a worker may still read
     cdef bint _started
@@ -236,7 +239,7 @@ cdef class Engine:
             generation = self._current.data.generation + 1 if self._current is not None else 1
             fresh.data.generation = generation
             report = _differences(self._current.plan if self._current is not None else Plan(), fresh.plan)
-            used = set(fresh.owners())
+            used = set(fresh.programs.values())
             self._programs = {rules: program for rules, program in prepared.programs.items() if program in used}
             prepared.owner = prepared.fresh = prepared.programs = None
             with self._lock:
@@ -336,12 +339,24 @@ cdef class Engine:
         cdef Request native = Request(request)
         cdef Snapshot current = self._current
         cdef const snapshot_domain *domain = NULL
+        cdef const snapshot_profile *profile
+        cdef check_worker *mine
+        cdef uint8_t mode
+        cdef uint32_t index
+        cdef bint detect
         if current is not None:
             domain = snapshot_find(current.data, native.data.domain)
-        if domain == NULL:
-            return []
-        scan = current.plan.domains[domain - current.data.domains].scan
-        return scan_trace(scan.rules, &native.data, scan.body_limit)
+        if domain == NULL or domain.scan.profile_count == 0:
+            return {"profile": -1, "rules": []}
+        with self._lock:
+            mine = self.shared.workers[self.shared.worker_count - 1]
+            worker_enter(&self.shared, self.shared.worker_count - 1)
+            rl_attributes_reset(mine.attributes, &native.data, &domain.client)
+            index = inspect_choose(mine, &domain.scan, &mode)
+            worker_leave(&self.shared, self.shared.worker_count - 1)
+        profile = &domain.scan.profiles[index]
+        detect = mode != MODE_BLOCK or domain.shadow
+        return {"profile": index, "rules": waf_trace_request(profile.program, &native.data, profile.body_limit, detect)}
 
     def bench(self, request, count, *, now_ns=None):
         """Decides the same request count times without the interpreter lock; nanoseconds per check. For benchmarks/micro.py."""

@@ -1,7 +1,16 @@
 # The scan of a check: the first route that holds chooses mode and profile, the profile's program reads the request.
+from libc.stdint cimport uint8_t, uint32_t
+
 from ratelimitd._ext.core cimport rl_request, rl_response, rl_verdict
-from ratelimitd._ext.snapshot cimport snapshot_domain
+from ratelimitd._ext.snapshot cimport snapshot_domain, snapshot_scan
 from ratelimitd._ext.worker cimport check_worker
+
+cdef enum:      # plan.ScanMode
+    MODE_OFF = 0
+    MODE_BLOCK = 2
+
+# The number of the profile for a request whose attributes the worker has, and plan.ScanMode.
+cdef uint32_t inspect_choose(check_worker *mine, const snapshot_scan *scan, uint8_t *mode) noexcept nogil
 
 # Adds to the verdict what the scan saw and, where it blocks, denies. A denial that stands already stays the reason.
 cdef void inspect(check_worker *mine, const snapshot_domain *domain, const rl_request *request, rl_verdict *verdict) noexcept nogil

@@ -13,25 +13,23 @@ from ratelimitd._ext.waf.transaction cimport waf_request, waf_response
 from ratelimitd._ext.worker cimport check_worker
 
 cdef enum:
-    MODE_OFF = 0
-    MODE_BLOCK = 2
     STATUS_TOO_LARGE = 413
     STATUS_BAD_GATEWAY = 502
 
 
-cdef const snapshot_profile *_profile_of(check_worker *mine, const snapshot_scan *scan, uint8_t *mode) noexcept nogil:
-    """The profile and the mode of the first route that holds; without one the first profile and the scan's mode."""
+cdef uint32_t inspect_choose(check_worker *mine, const snapshot_scan *scan, uint8_t *mode) noexcept nogil:
+    """Those of the first route that holds; without one the first profile and the scan's mode."""
     cdef uint32_t route
     mode[0] = scan.mode
     if scan.routes == NULL or rl_matcher_run(scan.routes, mine.match_scratch, mine.attributes, &route, 1) == 0:
-        return &scan.profiles[0]
+        return 0
     mode[0] = scan.route_modes[route]
-    return &scan.profiles[scan.route_profiles[route]]
+    return scan.route_profiles[route]
 
 
 cdef void inspect(check_worker *mine, const snapshot_domain *domain, const rl_request *request, rl_verdict *verdict) noexcept nogil:
     cdef uint8_t mode
-    cdef const snapshot_profile *profile = _profile_of(mine, &domain.scan, &mode)
+    cdef const snapshot_profile *profile = &domain.scan.profiles[inspect_choose(mine, &domain.scan, &mode)]
     cdef bint blocks = mode == MODE_BLOCK and not domain.shadow
     if mode == MODE_OFF:
         return
@@ -56,7 +54,7 @@ cdef void inspect_response(
     check_worker *mine, const snapshot_domain *domain, const rl_request *request, const rl_response *response, rl_verdict *verdict
 ) noexcept nogil:
     cdef uint8_t mode
-    cdef const snapshot_profile *profile = _profile_of(mine, &domain.scan, &mode)
+    cdef const snapshot_profile *profile = &domain.scan.profiles[inspect_choose(mine, &domain.scan, &mode)]
     cdef bint blocks = mode == MODE_BLOCK and not domain.shadow
     if mode == MODE_OFF:
         return

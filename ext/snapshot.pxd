@@ -7,7 +7,6 @@ from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.limit.window cimport window_rule
 from ratelimitd._ext.match.attributes cimport rl_client_rule
 from ratelimitd._ext.match.matcher cimport rl_matcher, rl_overrides
-from ratelimitd._ext.scan.layout cimport scan_program
 from ratelimitd._ext.waf.layout cimport waf_program
 
 
@@ -63,15 +62,10 @@ cdef struct snapshot_profile:
 cdef struct snapshot_scan:
     snapshot_profile *profiles
     uint32_t profile_count
-    const scan_program *program    # NULL: no rules
     rl_matcher *routes             # NULL: none
     uint8_t *route_modes           # plan.ScanMode by route
     uint32_t *route_profiles       # index by route
-    uint32_t threshold
-    uint32_t body_limit
-    uint16_t status
     uint8_t mode
-    uint8_t deny_partial_body
 
 
 cdef struct snapshot_domain:
@@ -106,7 +100,7 @@ cdef class Snapshot:
     cdef list _blocks              # memory, and the bytes that views point into
     cdef list _owners              # matchers, maps and programs
     cdef list _faults              # while it is built: EngineErrors about patterns
-    cdef dict waf_programs         # id of a plan's Program -> its owner: to compare Programs takes milliseconds
+    cdef dict programs             # id of a plan's Program -> its owner: to compare Programs takes milliseconds
     cdef readonly object plan
     cdef readonly int databases
 
@@ -118,5 +112,5 @@ cdef class Snapshot:
 cdef const snapshot_domain *snapshot_find(const snapshot *self, rl_view name) noexcept nogil
 
 # Builds from a plan.Plan; generation is 0 until it is published. slot_of(kind, domain, name) gives the metric slot of a domain, limit, list or
-# rule. programs: a dict from rule tuples and Programs to owners, reused when rules did not change. Raises EngineError.
+# rule. programs: a dict from a plan's Programs to owners, reused when rules did not change. Raises EngineError.
 cdef Snapshot snapshot_build(object plan, object slot_of, dict programs, object cache_dir)

@@ -23,8 +23,6 @@ from ratelimitd._ext.match.matcher cimport (
     rl_overrides_free,
     rl_overrides_new,
 )
-from ratelimitd._ext.scan.layout cimport scan_program
-from ratelimitd._ext.scan.program cimport program_build, program_databases, program_free
 from ratelimitd._ext.waf.build cimport waf_build, waf_databases, waf_free
 from ratelimitd._ext.waf.layout cimport waf_program
 
@@ -87,19 +85,6 @@ cdef class _Map:
 
 
 cdef class _Program:
-    """Owns a scan_program; shared by the snapshots whose rules are the same."""
-
-    cdef scan_program *data
-
-    def __cinit__(self):
-        self.data = NULL
-
-    def __dealloc__(self):
-        if self.data != NULL:
-            program_free(self.data)
-
-
-cdef class _WafProgram:
     """Owns a waf_program; shared by all profiles with the same rules, of this snapshot and of the next."""
 
     cdef waf_program *data
@@ -113,7 +98,7 @@ cdef class Snapshot:
         self._blocks = []
         self._owners = []
         self._faults = []
-        self.waf_programs = {}
+        self.programs = {}
         self.databases = 0
         self.data = <snapshot *>self._allocate(1, sizeof(snapshot))
 
@@ -125,9 +110,6 @@ cdef class Snapshot:
             raise MemoryError
         self._blocks.append(block)
         return block.data
-
-    def owners(self):
-        return self._owners
 
     cdef rl_view _text(self, bytes text):
         """A view of text; the bytes object is kept alive."""
@@ -270,14 +252,9 @@ cdef _build_rate(Snapshot self, snapshot_rate *out, object limit, object rate):
 
 
 cdef _build_scan(Snapshot self, snapshot_scan *out, object domain, object slot_of, dict programs, object cache_dir):
-    cdef _Program program
     cdef int index
     scan = domain.scan
     out.mode = int(scan.mode)
-    out.threshold = scan.threshold
-    out.status = scan.status
-    out.body_limit = scan.body_limit
-    out.deny_partial_body = scan.deny_partial_body
     if scan.routes:
         out.route_modes = <uint8_t *>self._allocate(len(scan.routes), 1)
         out.route_profiles = <uint32_t *>self._allocate(len(scan.routes), sizeof(uint32_t))
@@ -296,26 +273,10 @@ cdef _build_scan(Snapshot self, snapshot_scan *out, object domain, object slot_o
             if not error.patterns:
                 raise
             self._faults.append(EngineError(str(error), [replace(bad, domain=domain.name) for bad in error.patterns]))
-    if not scan.rules:
-        return
-    program = programs.get(scan.rules)
-    if program is None:
-        program = _Program()
-        try:
-            program.data = program_build(scan.rules, cache_dir)
-        except EngineError as error:
-            if not error.patterns:
-                raise
-            self._faults.append(EngineError(str(error), [replace(bad, domain=domain.name) for bad in error.patterns]))
-            return
-        programs[scan.rules] = program
-    self._owners.append(program)
-    self.databases += program_databases(program.data)
-    out.program = program.data
 
 
 cdef _build_profile(Snapshot self, snapshot_profile *out, object domain, object profile, object slot_of, dict programs, object cache_dir):
-    cdef _WafProgram owner = _waf_program(self, profile.program, programs, cache_dir)
+    cdef _Program owner = _program_of(self, profile.program, programs, cache_dir)
     cdef uint32_t index
     out.program = owner.data
     out.body_limit = profile.body_limit
@@ -327,19 +288,19 @@ cdef _build_profile(Snapshot self, snapshot_profile *out, object domain, object 
             out.rule_slots[index] = slot_of("rule", domain.name, owner.data.links[index].id.data[:owner.data.links[index].id.size])
 
 
-cdef _WafProgram _waf_program(Snapshot self, object rules, dict programs, object cache_dir):
-    cdef _WafProgram owner = self.waf_programs.get(id(rules))
+cdef _Program _program_of(Snapshot self, object rules, dict programs, object cache_dir):
+    cdef _Program owner = self.programs.get(id(rules))
     if owner is not None:
         return owner
     owner = programs.get(rules)
     if owner is None:
-        owner = _WafProgram()
+        owner = _Program()
         owner.data = waf_build(rules, cache_dir)
         programs[rules] = owner
-    if owner not in self.waf_programs.values():
+    if owner not in self.programs.values():
         self._owners.append(owner)
         self.databases += waf_databases(owner.data)
-    self.waf_programs[id(rules)] = owner
+    self.programs[id(rules)] = owner
     return owner
 
 

@@ -7,7 +7,6 @@ from ratelimitd._ext.limit.key cimport key_secret
 from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, counter_table, table_hit
 from ratelimitd._ext.match.attributes cimport rl_attributes
 from ratelimitd._ext.match.matcher cimport rl_match_scratch
-from ratelimitd._ext.scan.layout cimport scan_result, scan_scratch
 from ratelimitd._ext.snapshot cimport snapshot, snapshot_rate
 from ratelimitd._ext.waf.layout cimport waf_result, waf_scratch
 
@@ -49,8 +48,6 @@ cdef struct check_worker:
     uint8_t broken              # they could not be made to fit: out of memory
     rl_attributes *attributes
     rl_match_scratch *match_scratch
-    scan_scratch *scan_scratch_
-    scan_result scanned
     waf_scratch *waf            # NULL until a policy scans: it is large
     waf_result found
     uint32_t ids[TABLE_MAX_HITS]

@@ -6,7 +6,6 @@ from ratelimitd._ext.core cimport rl_load_pointer, rl_store_pointer
 from ratelimitd._ext.events cimport ring_free, ring_init
 from ratelimitd._ext.match.attributes cimport rl_attributes_free, rl_attributes_new
 from ratelimitd._ext.match.matcher cimport rl_match_scratch_free, rl_match_scratch_new, rl_match_scratch_prepare
-from ratelimitd._ext.scan.program cimport scratch_free, scratch_new, scratch_prepare
 from ratelimitd._ext.snapshot cimport snapshot, snapshot_domain, snapshot_scan
 from ratelimitd._ext.waf.transaction cimport waf_scratch_free, waf_scratch_new, waf_scratch_prepare
 
@@ -19,10 +18,9 @@ cdef check_worker *worker_new(uint64_t seed) noexcept nogil:
     self.until_sample = 1
     self.attributes = rl_attributes_new()
     self.match_scratch = rl_match_scratch_new()
-    self.scan_scratch_ = scratch_new()
     self.counts = <uint64_t *>calloc(COUNT_SLOTS * COUNT_KINDS, sizeof(uint64_t))
     self.rule_matches = <uint64_t *>calloc(RULE_SLOTS, sizeof(uint64_t))
-    if ring_init(&self.ring) != 0 or self.counts == NULL or self.rule_matches == NULL or self.attributes == NULL or self.match_scratch == NULL or self.scan_scratch_ == NULL:
+    if ring_init(&self.ring) != 0 or self.counts == NULL or self.rule_matches == NULL or self.attributes == NULL or self.match_scratch == NULL:
         worker_free(self)
         return NULL
     return self
@@ -35,8 +33,6 @@ cdef void worker_free(check_worker *self) noexcept nogil:
         rl_attributes_free(self.attributes)
     if self.match_scratch != NULL:
         rl_match_scratch_free(self.match_scratch)
-    if self.scan_scratch_ != NULL:
-        scratch_free(self.scan_scratch_)
     waf_scratch_free(self.waf)
     free(self.counts)
     free(self.rule_matches)
@@ -53,8 +49,6 @@ cdef int _prepare_scan(check_worker *self, const snapshot_scan *scan) noexcept n
     for index in range(scan.profile_count):
         if waf_scratch_prepare(self.waf, scan.profiles[index].program) != 0:
             return -1
-    if scan.program != NULL and scratch_prepare(self.scan_scratch_, scan.program) != 0:
-        return -1
     return 0
 
 

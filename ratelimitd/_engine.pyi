@@ -42,21 +42,25 @@ class Event(TypedDict):
     reference: str
     weight: int  # how many decisions this one stands for
 
-class Searched(TypedDict):
-    """A string that patterns were searched in. Rules by their index in the domain's scan.rules."""
+class TracedHit(TypedDict):
+    target: str  # "ARGS:id"
+    value: bytes  # after transformations
 
-    text: bytes
-    rules: list[int]  # that searched it
-    fired: list[int]  # ... and found something
+class Traced(TypedDict):
+    """What became of a rule."""
 
-class Reading(TypedDict):
-    """A value that a scan read from a request."""
+    link: int  # index of its first link in the program
+    rule: str
+    fate: str  # "fired", "passed" (no match), "broken" (a link of its chain did not match), "skipped" (skipAfter),
+    # "removed" (ctl), "unreached"
+    score: int  # what it added
+    values: int  # that it looked at in vain
+    broken: int  # which link of its chain did not match
+    hits: list[TracedHit]
 
-    target: int  # plan.Target
-    name: bytes
-    value: bytes  # as it came
-    rules: list[int]  # that look at it
-    strings: list[Searched]  # what transformations made of it
+class Trace(TypedDict):
+    profile: int  # index into the domain's scan.profiles; -1: nothing scans
+    rules: list[Traced]  # of phases 1, 2 and 5, in their order
 
 class Engine:
     """Tables, snapshot and, once started, the server. Without `start` it decides in process (`check`), on any clock."""
@@ -105,10 +109,10 @@ class Engine:
         limits.
         """
 
-    def trace(self, request: Mapping[str, Any]) -> list[Reading]:
-        """What the rules of a scan see of a request, whatever lists, limits and modes say: each value that is read.
+    def trace(self, request: Mapping[str, Any]) -> Trace:
+        """What the scan makes of a request, rule by rule, whatever lists and limits say.
 
-        In the order of a scan; values of targets that no rule names may be missing. For people: slow, uncounted.
+        For people: slow, uncounted. Values are what the client sent.
         """
 
     def bench(self, request: Mapping[str, Any], count: int, *, now_ns: int | None = None) -> float:

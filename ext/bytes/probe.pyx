@@ -18,12 +18,8 @@ from ratelimitd._ext.bytes.form_data cimport (
 from ratelimitd._ext.bytes.inflate cimport (
     rl_inflate, rl_inflate_limits, rl_inflate_room, rl_inflater, rl_inflater_free, rl_inflater_new,
 )
-from ratelimitd._ext.bytes.json cimport RL_JSON_LEAF, rl_json, rl_json_next, rl_json_start
 from ratelimitd._ext.bytes.json_args cimport (
     RL_JSON_ARGS_LEAF, rl_json_args, rl_json_args_next, rl_json_args_room, rl_json_args_start, rl_json_level,
-)
-from ratelimitd._ext.bytes.multipart cimport (
-    rl_multipart, rl_multipart_boundary, rl_multipart_next, rl_multipart_start, rl_part,
 )
 from ratelimitd._ext.bytes.pairs cimport rl_pairs_cookie, rl_pairs_decode, rl_pairs_next
 from ratelimitd._ext.bytes.query cimport (
@@ -178,57 +174,6 @@ def byte_classes(bytes text) -> int:
 
 def transform_classes(int kind) -> int:
     return rl_transform_classes(kind)
-
-
-def json_leaves(bytes text) -> tuple[list[tuple[bytes, bytes]], int, int]:
-    """The leaves, the status that ended the reading (0 or an error), and where."""
-    cdef rl_view view = owned(text)
-    cdef char *buffer = <char *>malloc(2 * len(text))
-    cdef rl_json reader
-    cdef rl_pair leaf
-    leaves = []
-    rl_json_start(&reader, view, buffer)
-    while True:
-        status = rl_json_next(&reader, &leaf)
-        if status != RL_JSON_LEAF:
-            break
-        leaves.append((taken(leaf.name), taken(leaf.value)))
-    free(buffer)
-    free(<void *>view.data)
-    return leaves, status, reader.at
-
-
-def multipart_boundary(bytes content_type) -> tuple[int, bytes]:
-    cdef rl_view view = owned(content_type)
-    cdef rl_view boundary
-    boundary.data = NULL
-    boundary.size = 0
-    status = rl_multipart_boundary(view, &boundary)
-    try:
-        return status, taken(boundary)
-    finally:
-        free(<void *>view.data)
-
-
-def multipart_parts(bytes body, bytes boundary) -> tuple[list[dict[str, object]], int, bool]:
-    """The parts, the status that ended the reading (0 or -1), and whether it is doubtful."""
-    cdef rl_view view = owned(body)
-    cdef rl_view mark = owned(boundary)
-    cdef rl_multipart reader
-    cdef rl_part part
-    parts = []
-    rl_multipart_start(&reader, view, mark)
-    while True:
-        status = rl_multipart_next(&reader, &part)
-        if status != 1:
-            break
-        parts.append({
-            "name": taken(part.name), "filename": taken(part.filename), "filename_star": taken(part.filename_star),
-            "content": taken(part.content), "is_file": bool(part.is_file),
-        })
-    free(<void *>view.data)
-    free(<void *>mark.data)
-    return parts, status, bool(reader.doubtful)
 
 
 def uri_read(bytes target) -> dict[str, bytes]:

@@ -586,7 +586,9 @@ cdef waf_program *waf_build(object ir, object cache_dir) except NULL:
     except BaseException as error:
         waf_free(program)
         if isinstance(error, EngineError):
-            raise EngineError(str(error), bad_patterns(ir)) from None
+            found = bad_patterns(ir)
+            whose = f"rule {plan_text(found[0].rule)}: {found[0].message}" if found else str(error)
+            raise EngineError(whose, found) from None
         raise
     finally:
         for address in builder.held or ():

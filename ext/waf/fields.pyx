@@ -3,7 +3,6 @@ from libc.string cimport memchr, memcmp, memcpy, strlen
 
 from ratelimitd._ext.bytes.form_data cimport *
 from ratelimitd._ext.bytes.pairs cimport rl_pairs_cookie, rl_pairs_decode, rl_pairs_next
-from ratelimitd._ext.bytes.query cimport rl_target_split
 from ratelimitd._ext.bytes.uri cimport rl_uri, rl_uri_read
 from ratelimitd._ext.core cimport rl_pair, rl_request, rl_view
 from ratelimitd._ext.scan.arena cimport arena_commit, arena_reserve
@@ -132,13 +131,16 @@ cdef void add_arguments(waf_scratch *scratch, uint16_t source, rl_view form) noe
     scratch.url_error |= invalid != 0
 
 
+cdef rl_view without_query(rl_view target) noexcept nogil:
+    cdef const char *mark = <const char *>memchr(target.data, c'?', target.size) if target.size else NULL
+    return target if mark == NULL else rl_view(target.data, <uint32_t>(mark - target.data))
+
+
 cdef void add_target(waf_scratch *scratch, const rl_request *request) noexcept nogil:
     cdef rl_view protocol = request.protocol if request.protocol.size else literal("HTTP/1.1")
     cdef char *room = arena_reserve(&scratch.memory, request.path.size + 1)
     cdef rl_uri uri
     cdef rl_view line
-    cdef rl_view path
-    cdef rl_view query
     if room == NULL:
         scratch.out.error = 1
         scratch.out.inspected_all = 0
@@ -157,8 +159,7 @@ cdef void add_target(waf_scratch *scratch, const rl_request *request) noexcept n
     line = joined(scratch, line, literal(" "), protocol)
     field_add(scratch, WAF_REQUEST_LINE, NOTHING, line)
     if scratch.program.sources[WAF_RAW_PATH].read:
-        rl_target_split(request.path, &path, &query)
-        field_add(scratch, WAF_RAW_PATH, NOTHING, path)
+        field_add(scratch, WAF_RAW_PATH, NOTHING, without_query(request.path))
     add_arguments(scratch, WAF_ARGS_GET, uri.query)
 
 

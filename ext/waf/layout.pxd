@@ -23,6 +23,16 @@ cdef enum:
     WAF_DYNAMIC = 4096        # TX names that no rule spells out, a power of two; half of them can be used
     WAF_FIRED = 128
     WAF_BUDGET_FACTOR = 64    # bytes of memory that a transaction may take for each byte of it
+    WAF_TOLD = 4096           # values that matched, of one trace
+
+# What became of a rule, for who asks why.
+cdef enum:
+    WAF_UNREACHED = 0
+    WAF_PASSED = 1            # it had its turn and did not match
+    WAF_BROKEN = 2            # it matched, a link of its chain did not
+    WAF_SKIPPED = 3           # skipAfter
+    WAF_REMOVED = 4           # ctl:ruleRemove*
+    WAF_DONE = 5              # it fired
 
 
 # ---- the program: read-only, shared by the workers
@@ -284,6 +294,22 @@ cdef struct waf_result:
     waf_fired fired[128]         # WAF_FIRED
 
 
+# A value that made a rule fire.
+cdef struct waf_told:
+    uint32_t link
+    waf_item item
+
+
+# What happens to each rule of a transaction, by its first link.
+cdef struct waf_trace:
+    uint8_t *fates
+    uint32_t *values             # that the link which did not match looked at
+    uint32_t *broken             # which link of the chain that is
+    uint32_t *scores
+    waf_told *told               # WAF_TOLD
+    uint32_t told_count
+
+
 cdef struct waf_scratch:
     hs_scratch_t *hs
     rl_pcre_scratch *pcre
@@ -313,6 +339,7 @@ cdef struct waf_scratch:
     uint32_t matched_count
     waf_removal removals[64]     # WAF_REMOVALS
     uint32_t removal_count
+    waf_trace *trace             # NULL: nobody asks why
     # The running transaction.
     const waf_program *program
     const rl_request *request

@@ -13,6 +13,14 @@ from ratelimitd._ext.waf.transaction cimport waf_request, waf_response, waf_scra
 import time
 
 
+cdef extern from "malloc.h" nogil:
+    cdef struct mallinfo2_t "mallinfo2":
+        size_t uordblks
+        size_t hblkhd
+
+    mallinfo2_t mallinfo2()
+
+
 cdef bytes taken(rl_view view):
     return view.data[:view.size] if view.size else b""
 
@@ -72,6 +80,20 @@ cdef class Program:
             "fired": fired, "denied": bool(out.denied), "score": out.score, "status": out.status, "deciding": out.deciding,
             "bytes_inspected": out.bytes_inspected, "inspected_all": bool(out.inspected_all), "error": bool(out.error),
         }
+
+    def heap_growth(self, dict request, int rounds, uint32_t body_limit=1 << 20) -> int:
+        """Bytes by which the heap grows while a request runs again and again."""
+        cdef Request made = Request(request)
+        cdef mallinfo2_t before
+        cdef mallinfo2_t after
+        cdef int i
+        with nogil:
+            waf_request(self.program, self.scratch, &made.data, body_limit, False, self.result)
+            before = mallinfo2()
+            for i in range(rounds):
+                waf_request(self.program, self.scratch, &made.data, body_limit, False, self.result)
+            after = mallinfo2()
+        return (after.uordblks + after.hblkhd) - (before.uordblks + before.hblkhd)
 
     def time(self, dict request, uint32_t count, uint32_t body_limit=1 << 20) -> float:
         """CPU seconds of one run, over count of them."""

@@ -14,6 +14,7 @@ from ratelimitd._ext.waf.select cimport (
     waf_cursor, cursor_next, cursor_start, item_excluded, selector_count, selector_holds, variable_covers,
 )
 from ratelimitd._ext.waf.text cimport text_fill
+from ratelimitd._ext.waf.watch cimport watch_broken, watch_fired, watch_passed, watch_skipped
 
 cdef extern from *:
     uint32_t lowest_bit "__builtin_ctzll"(uint64_t bits) noexcept nogil
@@ -182,6 +183,8 @@ cdef uint32_t run_rule(waf_scratch *scratch, uint32_t first) noexcept nogil:
     scratch.rule_score = 0
     while True:
         if not evaluate_link(scratch, &links[last], last):
+            if scratch.trace:
+                watch_broken(scratch, first, last)
             return 0
         if not links[last].chained:
             break
@@ -189,6 +192,8 @@ cdef uint32_t run_rule(waf_scratch *scratch, uint32_t first) noexcept nogil:
     for index in range(first, last + 1):
         act_on_rule(scratch, &links[index])
     fired(scratch, first)
+    if scratch.trace:
+        watch_fired(scratch, first)
     disrupt(scratch, &links[first])
     return links[first].skip_to
 
@@ -198,17 +203,19 @@ cdef void run_phase(waf_scratch *scratch, uint32_t phase) noexcept nogil:
     cdef const waf_program *program = scratch.program
     cdef uint32_t at = program.phases[phase - 1]
     cdef uint32_t end = program.phases[phase]
-    cdef uint32_t skip
+    cdef uint32_t next
     cdef uint64_t bits
     scratch.phase = <unsigned char>phase
     scratch.stop_phase = 0
     while at < end and not scratch.stop_phase and scratch.engine != WAF_ENGINE_OFF:
         bits = (program.direct[at >> 6] | scratch.pending[at >> 6]) & ~scratch.removed[at >> 6] & (~<uint64_t>0 << (at & 63))
-        if bits == 0:
-            at = (at | 63) + 1
+        next = min((at & ~<uint32_t>63) + lowest_bit(bits) if bits else (at | 63) + 1, end)
+        if scratch.trace:
+            watch_passed(scratch, at, next)
+        at = next
+        if bits == 0 or at == end:
             continue
-        at = (at & ~<uint32_t>63) + lowest_bit(bits)
-        if at >= end:
-            return
-        skip = run_rule(scratch, at)
-        at = skip if skip else at + 1
+        next = run_rule(scratch, at)
+        if scratch.trace and next:
+            watch_skipped(scratch, at + 1, next)
+        at = next if next else at + 1

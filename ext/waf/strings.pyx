@@ -66,13 +66,17 @@ cdef void add_hit(waf_scratch *scratch, const origin *where, uint32_t link, rl_v
 
 
 cdef void apply_one(waf_scratch *scratch, const origin *where, const waf_group *group, uint32_t expression, rl_view text, uint64_t chains) noexcept nogil:
-    """The links of the slot that look for the expression in strings of these chains."""
+    """The links of the slot that look for the expression in strings of these chains. One that looks at several steps is told once."""
     cdef uint32_t at
     cdef const waf_use *use
+    cdef uint32_t told = <uint32_t>-1
     for at in range(group.first_use[expression], group.first_use[expression + 1]):
         use = &group.uses[at]
+        if use.link == told:    # a link's uses stand together
+            continue
         if chains >> use.chain & 1 and where.slot.batch[use.batch >> 6] >> (use.batch & 63) & 1:
             add_hit(scratch, where, use.link, text)
+            told = use.link
 
 
 cdef bint wanted(const origin *where, const waf_group *group, uint32_t expression, uint64_t chains) noexcept nogil:

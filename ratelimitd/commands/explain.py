@@ -6,7 +6,7 @@ Why is told by the plain evaluator, the verdict by the engine itself, on an engi
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from ratelimitd.policy import load_policy
 from ratelimitd.policy.cases import EPOCH_NS
 from ratelimitd.policy.evaluate import evaluate, find_override, key_text
 from ratelimitd.policy.explain import explain, explain_data, override_words, rate_words, text_of
-from ratelimitd.policy.outcomes import Outcome, Reading, pattern_outcomes, unreached
-from ratelimitd.policy.plan import AddressList, Domain, Limit, Plan
+from ratelimitd.policy.outcomes import NO_PROFILE, Outcome, outcomes, told_rules, unreached
+from ratelimitd.policy.plan import AddressList, Domain, Limit, Plan, Profile
 from ratelimitd.policy.request import Request, from_mapping
 from ratelimitd.policy.validate import MAX_APPLYING
 from ratelimitd.policy.values import client_address, client_text, contains
@@ -129,30 +129,34 @@ def limit_lines(domain: Domain, request: Request) -> list[Line]:
     return lines
 
 
-def scan_lines(request: Request, domain: Domain) -> tuple[str, list[Line]]:
-    """The mode that the scan has for this request, and the routes up to the one that said so."""
+def scan_lines(request: Request, domain: Domain) -> tuple[str, int, list[Line]]:
+    """Mode and profile that the scan has for this request, and the routes up to the one that said so."""
     lines: list[Line] = []
     for number, route in enumerate(domain.scan.routes, 1):
         mode = route.mode.name.lower()
         holds, why = evaluate(route.match, request, domain.client)
         lines.append(Line(f"route {number}", holds, mode, why or ""))
         if holds:
-            return mode, lines
-    return domain.scan.mode.name.lower(), lines
+            return mode, route.profile, lines
+    return domain.scan.mode.name.lower(), 0, lines
 
 
-def rule_outcomes(domain: Domain, no_scan: str, trace: Callable[[], Sequence[Reading]]) -> list[Outcome]:
-    """What became of each rule, of every kind. `no_scan`: why there was none; empty: there was."""
-    return unreached(domain.scan, no_scan) if no_scan else pattern_outcomes(domain.scan, trace())
+def rule_outcomes(
+    domain: Domain, profile: Profile, no_scan: str, trace: Callable[[], Mapping[str, Any]]
+) -> list[Outcome]:
+    """What became of each rule. `no_scan`: why there was no scan; empty: there was."""
+    if no_scan:
+        return unreached(profile, domain.scan, no_scan)
+    return outcomes(profile, domain.scan, trace()["rules"])
 
 
-def why_no_scan(domain: Domain, request: Request, decided: str, mode: str, routes: list[Line]) -> str:
+def why_no_scan(domain: Domain, profile: Profile, request: Request, decided: str, mode: str, routes: list[Line]) -> str:
     """Why the rules are not looked at; empty when they are."""
     if decided:
         return f"not reached: list {decided} decides"
     if mode == "off":
         return f"scan is off for this request: {routes[-1].name}" if routes and routes[-1].applies else "scan is off"
-    cut = request.partial_body and domain.scan.deny_partial_body
+    cut = request.partial_body and profile.deny_partial_body
     return "not reached: a cut body is denied" if cut and mode == "block" and not domain.shadow else ""
 
 
@@ -162,13 +166,14 @@ def _run_request(plan: Plan, request: Request, *, as_json: bool, show_values: bo
     domain = find_domain(plan, request.domain)
     lists = [list_line(item, request, domain) for item in domain.lists]
     limits = limit_lines(domain, request)
-    mode, routes = scan_lines(request, domain)
+    mode, number, routes = scan_lines(request, domain)
+    profile = domain.scan.profiles[number] if domain.scan.profiles else NO_PROFILE
     decided = list_that_decides(domain, lists)
     engine = trial.engine(plan)
     fields = {**asdict(request), "attributes": dict(request.attributes), "explain": True}
     verdict = engine.check(fields, now_ns=EPOCH_NS)
-    no_scan = why_no_scan(domain, request, decided, mode, routes)
-    rules = rule_outcomes(domain, no_scan, lambda: engine.trace(fields))
+    no_scan = why_no_scan(domain, profile, request, decided, mode, routes)
+    rules = rule_outcomes(domain, profile, no_scan, lambda: engine.trace(fields))
     client = client_text(request, domain.client)
     if as_json:
         print_json(
@@ -179,8 +184,8 @@ def _run_request(plan: Plan, request: Request, *, as_json: bool, show_values: bo
                 "limits": [_line_json(line) for line in limits],
                 "scan": {
                     "mode": mode,
-                    "threshold": domain.scan.threshold,
-                    "score": sum(outcome.score for outcome in rules if outcome.fired),
+                    "profile": profile.name,
+                    "score": verdict["score"],
                     "routes": [_line_json(line) for line in routes],
                     "rules": [outcome_json(outcome, show_values=show_values) for outcome in rules],
                 },
@@ -195,8 +200,9 @@ def _run_request(plan: Plan, request: Request, *, as_json: bool, show_values: bo
     _print_section(out, "lists", _rows(lists))
     aside = f" (not reached: list {decided} decides)" if decided else ""
     _print_section(out, f"limits{aside}", _rows(limits))
-    score = score_words(rules, domain.scan.threshold)
-    title = f"scan: {mode}, {plural(len(domain.scan.rules), 'rule')}{aside}{f': {score}' if score else ''}"
+    score = score_words(rules, verdict["score"])
+    by = f" by profile {text_of(profile.name)}" if len(domain.scan.profiles) > 1 else ""
+    title = f"scan: {mode}{by}, {plural(len(told_rules(profile)), 'rule')}{aside}{f': {score}' if score else ''}"
     rows = _rows(routes)
     add_outcomes(rows, rules, show_values=show_values)
     _print_section(out, title, rows)

@@ -16,15 +16,11 @@ from ratelimitd.summary import plural
 MAX_SHOWN = 120  # characters of a value that people see
 
 
-def score_words(outcomes: Iterable[Outcome], threshold: int) -> str:
+def score_words(outcomes: Iterable[Outcome], score: int) -> str:
     """What the rules that fired come to; empty when none did."""
     fired = [outcome for outcome in outcomes if outcome.fired]
-    if not fired:
-        return ""
-    score = sum(outcome.score for outcome in fired)
-    against = "reaches" if score >= threshold else "is below"
-    denying = next((f"; rule {outcome.rule} denies whatever the score" for outcome in fired if outcome.deny), "")
-    return f"score {score} {against} the threshold of {threshold}{denying}"
+    denying = next((f", rule {outcome.rule} denies" for outcome in fired if outcome.deny), "")
+    return f"score {score}{denying}" if fired else ""
 
 
 def outcome_json(outcome: Outcome, *, show_values: bool) -> dict[str, Any]:
@@ -58,8 +54,9 @@ def by_reason(outcomes: Iterable[Outcome]) -> dict[str, list[str]]:
 
 def fired_words(outcome: Outcome, show_values: bool) -> Text:
     words = Text("denies" if outcome.deny else f"score {outcome.score}")
-    words.append(f"  {visible(outcome.hits[0].target)}", "cyan")
-    words.append(f" {value_words(outcome.hits[0], show_values)}")
+    if outcome.hits:  # an action without conditions has none
+        words.append(f"  {visible(outcome.hits[0].target)}", "cyan")
+        words.append(f" {value_words(outcome.hits[0], show_values)}")
     if outcome.after:
         words.append(f" after {' > '.join(outcome.after)}", "dim")
     if len(outcome.hits) > 1:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-from ratelimitd.policy.names import format_source, format_target
+from ratelimitd.policy.names import format_source
+from ratelimitd.policy.outcomes import denies, score_of, told_rules
 from ratelimitd.policy.plan import (
     AddressList,
     Algorithm,
@@ -20,14 +21,14 @@ from ratelimitd.policy.plan import (
     Plan,
     Profile,
     Rate,
-    Rule,
     Scan,
     ScanRoute,
 )
 from ratelimitd.policy.units import format_cidr, format_duration
-from ratelimitd.waf.explain import phases, program_data
+from ratelimitd.waf.explain import name_of, phases, program_data, text_words
 from ratelimitd.waf.program import Program
 
+MAX_LISTED = 60  # rules of a profile that are listed
 _VERBS = {
     Op.EXACT: ("is", "is not"),
     Op.PREFIX: ("begins with", "does not begin with"),
@@ -76,20 +77,6 @@ def override_words(override: Override, algorithm: Algorithm) -> str:
     pattern = format_cidr(override.cidr) if override.cidr else text_of(override.text)
     kind = {OverrideKind.EXACT: "key", OverrideKind.GLOB: "keys like", OverrideKind.CIDR: "network"}[override.kind]
     return f"{kind} {pattern}: {rate_words(override.rate, algorithm)}"
-
-
-def lane_of(rule: Rule) -> str:
-    """What is scanned in one pass: the same targets after the same transformations."""
-    targets = ", ".join(map(format_target, rule.targets))
-    steps = " > ".join(t.name.lower() for t in rule.transformations)
-    return f"{targets} after {steps}" if steps else targets
-
-
-def lanes(scan: Scan) -> dict[str, list[Rule]]:
-    found: dict[str, list[Rule]] = {}
-    for rule in scan.rules:
-        found.setdefault(lane_of(rule), []).append(rule)
-    return found
 
 
 Searched = Callable[
@@ -162,22 +149,13 @@ def scan_lines(scan: Scan, searched: Searched | None) -> Iterator[str]:
     if not scan.profiles:
         yield "  scan: no rules"
         return
-    partial = "denied" if scan.deny_partial_body else "scanned as far as they came"
-    yield f"  scan: {scan.mode.name.lower()}, blocks at score {scan.threshold} with {scan.status}"
-    yield f"    bodies: the first {scan.body_limit} bytes; cut ones are {partial}"
+    yield f"  scan: {scan.mode.name.lower()}"
     for route in scan.routes:
         profile = f", profile {text_of(scan.profiles[route.profile].name)}" if route.profile else ""
         for words in match_words(route.match):
             yield f"    route {route.mode.name.lower()}{profile}: {words}"
     for item in scan.profiles:
         yield from profile_lines(item, searched)
-    for lane, rules in lanes(scan).items():
-        yield f"    lane {lane}:"
-        for rule in rules:
-            action = "deny" if rule.deny else f"score {rule.score}"
-            count = len(rule.patterns)
-            message = f": {text_of(rule.message)}" if rule.message else ""
-            yield f"      rule {text_of(rule.id)} ({action}, {count} pattern{'s' if count > 1 else ''}){message}"
 
 
 def profile_lines(profile: Profile, searched: Searched | None) -> Iterator[str]:
@@ -185,10 +163,23 @@ def profile_lines(profile: Profile, searched: Searched | None) -> Iterator[str]:
     found = phases(program)
     each = ", ".join(f"phase {phase}: {count}" for phase, count in found.items())
     folded = f"; {program.folded} others never run" if program.folded else ""
+    partial = "denied" if profile.deny_partial_body else "scanned as far as they came"
     yield f"    profile {text_of(profile.name)}: {sum(found.values())} rules ({each}){folded}"
+    yield f"      denies with {profile.status}; bodies: the first {profile.body_limit} bytes, cut ones are {partial}"
     if searched is not None:
         once = len(searched(program))
         yield f"      {once} are searched for in one pass over all fields, {sum(found.values()) - once} in their turn"
+    yield from rule_lines(profile)
+
+
+def rule_lines(profile: Profile) -> Iterator[str]:
+    """The rules whose matches are told. Of many, `explain --rule` shows the one that is asked for."""
+    told = told_rules(profile)
+    for _, links in told if len(told) <= MAX_LISTED else ():
+        score = score_of(profile.program, links)
+        does = [f"phase {links[0].phase}", *([f"score {score}"] if score else []), *(["denies"] * denies(links))]
+        message = text_words(links[0].message)
+        yield f"      rule {name_of(links[0])} ({', '.join(does)}){f': {message}' if message else ''}"
 
 
 def explain_data(plan: Plan) -> dict[str, Any]:
@@ -272,31 +263,24 @@ def profile_data(profile: Profile) -> dict[str, Any]:
         "status": profile.status,
         "body_limit": profile.body_limit,
         "partial_body": "deny" if profile.deny_partial_body else "scan",
+        "told": [
+            {
+                "id": name_of(links[0]),
+                "phase": links[0].phase,
+                "score": score_of(profile.program, links),
+                "deny": denies(links),
+                "message": text_words(links[0].message),
+                "tags": [text_of(tag) for tag in links[0].tags],
+            }
+            for _, links in told_rules(profile)
+        ],
     }
 
 
 def scan_data(scan: Scan) -> dict[str, Any]:
     return {
         "mode": scan.mode.name.lower(),
-        "threshold": scan.threshold,
-        "status": scan.status,
-        "body_limit": scan.body_limit,
-        "partial_body": "deny" if scan.deny_partial_body else "scan",
         "disabled": [text_of(name) for name in scan.disabled],
         "routes": [route_data(scan, route) for route in scan.routes],
         "profiles": [profile_data(profile) for profile in scan.profiles],
-        "rules": [
-            {
-                "id": text_of(rule.id),
-                "message": text_of(rule.message),
-                "patterns": [text_of(pattern) for pattern in rule.patterns],
-                "targets": [format_target(ref) for ref in rule.targets],
-                "transformations": [t.name.lower() for t in rule.transformations],
-                "score": rule.score,
-                "deny": rule.deny,
-                "tags": [text_of(tag) for tag in rule.tags],
-                "ignore_case": rule.ignore_case,
-            }
-            for rule in scan.rules
-        ],
     }

@@ -1,7 +1,6 @@
 """What became of each rule of a scan for one request: what fired it, or why it did not fire. Pure.
 
-An `Outcome` says the same of every kind of rule; `pattern_outcomes` makes those of the YAML pattern rules from what
-the engine read of the request.
+An `Outcome` says the same of every kind of rule; `outcomes` makes them of what the engine traced (Engine.trace).
 """
 
 from __future__ import annotations
@@ -10,27 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ratelimitd.policy.names import format_target
-from ratelimitd.policy.plan import Rule, Scan, Target, TargetRef
+from ratelimitd.policy.plan import Profile, Scan
+from ratelimitd.waf.explain import chains, name_of, operator_words, selector_words, text_words
+from ratelimitd.waf.program import Change, Disruption, Link, Program
 
-NAMELESS = (Target.METHOD, Target.PATH, Target.QUERY, Target.BODY, Target.HOST)  # at most one value, absent when empty
-
-Reading = Mapping[str, Any]  # as Engine.trace
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A target and how many values a rule found there: to search, empty ones, and those that it leaves out."""
-
-    target: str
-    values: int = 0
-    empty: int = 0
-    left_out: int = 0
-
-    def __str__(self) -> str:
-        counts = ((self.values, "value" if self.values == 1 else "values"), (self.empty, "empty"))
-        told = [f"{count} {word}" for count, word in (*counts, (self.left_out, "left out")) if count]
-        return f"{self.target} ({', '.join(told) or 'absent'})"
+Traced = Mapping[str, Any]  # a rule, as in Engine.trace
+NO_PROFILE = Profile(b"", Program())  # where nothing scans
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +27,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`because`: why it did not fire, in words. `score`: what it adds when it fires; `deny`: then it blocks alone."""
+    """`because`: why it did not fire, in words. `score`: what it added, or would add; `deny`: whether it denies."""
 
     rule: str
     fired: bool = False
@@ -52,66 +36,103 @@ class Outcome:
     deny: bool = False
     message: str = ""
     after: tuple[str, ...] = ()  # transformations
-    looks: tuple[Look, ...] = ()
-    hits: tuple[Hit, ...] = ()  # in the order of a scan, which names the first
+    values: int = 0  # that were looked at in vain
+    hits: tuple[Hit, ...] = ()  # in the order in which they were found; short rules stop at the first
 
 
-def unreached(scan: Scan, because: str) -> list[Outcome]:
+def unreached(profile: Profile, scan: Scan, because: str) -> list[Outcome]:
     """The outcomes when there was no scan."""
-    return [outcome(rule, because=because) for rule in scan.rules] + left_out(scan)
+    told = [outcome(profile, links, because=because) for _, links in told_rules(profile)]
+    return told + left_out(scan)
+
+
+def told_rules(profile: Profile) -> list[tuple[int, tuple[Link, ...]]]:
+    """The rules whose matches are told: index of the first link, links."""
+    return [(first, links) for first, links in chains(profile.program) if links[0].log and named(links[0])]
+
+
+def named(link: Link) -> bool:
+    return bool(link.name or link.rule)
+
+
+def denies(links: Sequence[Link]) -> bool:
+    return links[0].disruption == Disruption.DENY
 
 
 def left_out(scan: Scan) -> list[Outcome]:
     return [Outcome(_text(name), because="left out by scan.disable") for name in scan.disabled]
 
 
-def pattern_outcomes(scan: Scan, readings: Sequence[Reading]) -> list[Outcome]:
-    """One for each rule, in their order. `readings`: Engine.trace of the request."""
-    found = [pattern_outcome(index, rule, readings) for index, rule in enumerate(scan.rules)]
+def outcomes(profile: Profile, scan: Scan, traced: Sequence[Traced]) -> list[Outcome]:
+    """One for each rule whose matches are told, in their order, and for others that denied."""
+    rows = {row["link"]: row for row in traced}
+    told = {first for first, _ in told_rules(profile)}
+    found = [
+        became(profile, links, rows[first])
+        for first, links in chains(profile.program)
+        if first in rows and (first in told or (denies(links) and rows[first]["fate"] == "fired"))
+    ]
     return found + left_out(scan)
 
 
-def pattern_outcome(index: int, rule: Rule, readings: Sequence[Reading]) -> Outcome:
-    looks = tuple(look(index, ref, readings) for ref in rule.targets if not ref.exclude)
-    hits = tuple(
-        Hit(format_target(TargetRef(Target(reading["target"]), reading["name"])), string["text"])
-        for reading in readings
-        for string in reading["strings"]
-        if index in string["fired"]
-    )
-    if hits:
-        return outcome(rule, fired=True, looks=looks, hits=hits)
-    told = ", ".join(map(str, looks))
-    if not any(item.values for item in looks):
-        return outcome(rule, because=f"nothing to search: {told}", looks=looks)
-    steps = " > ".join(t.name.lower() for t in rule.transformations)
-    return outcome(rule, because=f"no pattern found in {told}{f' after {steps}' if steps else ''}", looks=looks)
+def became(profile: Profile, links: Sequence[Link], row: Traced) -> Outcome:
+    if row["fate"] == "fired":
+        hits = tuple(Hit(hit["target"], hit["value"]) for hit in row["hits"])
+        return outcome(profile, links, fired=True, score=row["score"], hits=hits)
+    return outcome(profile, links, because=why_not(links, row), values=row["values"])
 
 
-def look(index: int, ref: TargetRef, readings: Sequence[Reading]) -> Look:
-    there = [r for r in readings if r["target"] == ref.target and ref.name.lower() in (b"", r["name"].lower())]
-    if ref.target in NAMELESS:
-        there = [reading for reading in there if reading["value"]]
-    mine = [reading for reading in there if index in reading["rules"]]
-    values = sum(bool(reading["value"]) or searched(index, reading) for reading in mine)
-    return Look(format_target(ref), values, len(mine) - values, len(there) - len(mine))
-
-
-def searched(index: int, reading: Reading) -> bool:
-    """Was there something to search? A transformation may make something of nothing, such as a digest."""
-    return any(string["text"] and index in string["rules"] for string in reading["strings"])
+def why_not(links: Sequence[Link], row: Traced) -> str:
+    fate, values = row["fate"], row["values"]
+    if fate == "unreached":
+        return "not reached: the scan had decided"
+    if fate == "skipped":
+        return "skipped by a rule before it"
+    if fate == "removed":
+        return "taken away by a rule before it, or an exclusion"
+    link = links[row["broken"] if fate == "broken" else 0]
+    targets = ", ".join(selector_words(s) for s in link.selectors if not s.exclude)
+    begun = f"link {row['broken'] + 1} of its chain: " if fate == "broken" else ""
+    if not values:
+        return f"{begun}nothing to look at: {targets}"
+    if fate == "broken":
+        return f"{begun}not {operator_words(link)[:80]}" if not link.negated else f"{begun}{operator_words(link)[4:84]}"
+    return f"found nothing in {targets} ({values} {'value' if values == 1 else 'values'})"
 
 
 def outcome(
-    rule: Rule,
+    profile: Profile,
+    links: Sequence[Link],
     *,
     fired: bool = False,
     because: str = "",
-    looks: tuple[Look, ...] = (),
+    score: int | None = None,
+    values: int = 0,
     hits: tuple[Hit, ...] = (),
 ) -> Outcome:
-    after = tuple(t.name.lower() for t in rule.transformations)
-    return Outcome(_text(rule.id), fired, because, rule.score, rule.deny, _text(rule.message), after, looks, hits)
+    return Outcome(
+        name_of(links[0]),
+        fired,
+        because,
+        score_of(profile.program, links) if score is None else score,
+        denies(links),
+        text_words(links[0].message),
+        tuple(t.name.lower() for t in links[0].transformations),
+        values,
+        hits,
+    )
+
+
+def score_of(program: Program, links: Sequence[Link]) -> int:
+    """What a match adds to the scores, where that is written as a number."""
+    return sum(
+        int(value)
+        for link in links
+        for change in link.sets
+        if change.change == Change.ADD and b"".join(p for p in change.name if isinstance(p, bytes)) in program.scores
+        for value in change.value
+        if isinstance(value, bytes) and value.isdigit()
+    )
 
 
 def _text(value: bytes) -> str:

@@ -213,13 +213,8 @@ class Profile:
 @dataclass(frozen=True, slots=True)
 class Scan:
     mode: ScanMode = ScanMode.OFF
-    threshold: int = 5  # anomaly score that blocks
-    status: int = 403
-    body_limit: int = 131072  # bytes of body that are scanned
-    deny_partial_body: bool = False
     routes: tuple[ScanRoute, ...] = ()  # first match wins
-    profiles: tuple[Profile, ...] = ()  # the first is for what no route matches
-    rules: tuple[Rule, ...] = ()
+    profiles: tuple[Profile, ...] = ()  # the first is for what no route matches; none: nothing is scanned
     disabled: tuple[bytes, ...] = ()  # ids of rules that a rule set has and this policy leaves out; for people
 
 

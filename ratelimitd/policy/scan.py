@@ -13,7 +13,6 @@ from ratelimitd.policy.compile import compile_match, compile_rule, encode
 from ratelimitd.policy.nodes import Document, Path
 from ratelimitd.policy.plan import Scan
 from ratelimitd.policy.programs import (
-    INBOUND,
     MAX_ROUTES,
     Conditional,
     Programs,
@@ -152,17 +151,10 @@ def compile_scan(loaded: Loaded, programs: Programs) -> Scan:
     anything = any(way.rules or way.sets for way in ways)
     position = loaded.document.position(("scan",), key=True)
     made, ways_to = profiles(programs, ways, choices, position) if anything else ((), ())
-    first = ways[0].spec
-    disabled = set(spec.disable)
     return Scan(
         mode=mode,
-        threshold=first.threshold.inbound if first.threshold else INBOUND,
-        status=first.status or 403,
-        body_limit=131_072 if first.body_limit is None else first.body_limit,
-        deny_partial_body=first.partial_body == "deny",
         routes=ways_to,
         profiles=made,
-        rules=tuple(rule for rule in ways[0].rules if rule.id.decode("utf-8", "surrogatepass") not in disabled),
         disabled=tuple(dict.fromkeys(map(encode, spec.disable))),
     )
 

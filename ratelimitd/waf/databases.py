@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,7 +119,8 @@ def write(path: Path, made: Plan) -> None:
         temporary.write_text(f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}")
         temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def row_data(row: Row) -> list[str | int | bool]:

@@ -18,9 +18,15 @@ from ratelimitd.policy.plan import (
     Match,
     Op,
     Plan,
+    Profile,
     Rate,
+    Rule,
+    Scan,
+    ScanMode,
     Source,
 )
+from ratelimitd.policy.rules import link_of
+from ratelimitd.waf.program import Disruption, Link, Operator, Program, Selector, Variable
 
 CLIENT = KeyPart(Source.CLIENT_IP)
 SECOND = 1_000_000_000
@@ -61,3 +67,24 @@ def plan(*limits: Limit, name: bytes = b"shop", **changes: Any) -> Plan:
 
 def request(**changes: Any) -> dict[str, Any]:
     return {"method": "GET", "path": "/a?x=1", "host": "shop.example", "source_address": "203.0.113.7", **changes}
+
+
+def rules_program(*rules: Rule, threshold: int = 5) -> Program:
+    """Short rules, and one that denies when their scores come to the threshold."""
+    decides = Link(
+        0,
+        2,
+        (Selector(Variable.TX, b"score"),),
+        Operator.GE,
+        argument=(b"%d" % threshold,),
+        disruption=Disruption.DENY,
+        log=False,
+        name=b"threshold",
+    )
+    links = tuple(link_of(rule, b"score", 403) for rule in rules)
+    return Program((*links, decides), scores=(b"score",), score=b"score")
+
+
+def scan(mode: ScanMode, *rules: Rule, threshold: int = 5, routes: Any = (), **changes: Any) -> Scan:
+    """changes: of the one profile."""
+    return Scan(mode, routes=routes, profiles=(Profile(b"p", rules_program(*rules, threshold=threshold), **changes),))

@@ -21,7 +21,6 @@ from ratelimitd.policy.plan import (
     Plan,
     Rate,
     Rule,
-    Scan,
     ScanMode,
     ScanRoute,
     Source,
@@ -30,7 +29,7 @@ from ratelimitd.policy.plan import (
     Transformation,
 )
 
-from .plans import SECOND, START, address_list, cidr, limit, path, plan, request
+from .plans import SECOND, START, address_list, cidr, limit, path, plan, request, scan
 
 
 def engine(policy: Plan, **settings: Any) -> Engine:
@@ -241,13 +240,16 @@ ATTACK = "/a?id=1%20UNION%20SELECT%202"
 
 
 def scanning(mode: ScanMode, **changes: Any) -> Engine:
-    return engine(plan(scan=Scan(mode=mode, rules=(RULE,), **changes)))
+    return engine(plan(scan=scan(mode, RULE, **changes)))
 
 
 def test_a_scan_blocks_and_names_the_rule() -> None:
     answer = scanning(ScanMode.BLOCK).check(request(path=ATTACK), now_ns=START)
     assert (answer["decision"], answer["status"], answer["reason"]) == ("deny", 403, "scan")
-    assert answer["matches"] == [{"id": "sqli", "target": "args:id", "score": 5}]
+    assert answer["matches"] == [
+        {"id": "sqli", "target": "ARGS:id", "score": 5},
+        {"id": "threshold", "target": "TX:score", "score": 0},
+    ]
     assert "sqli" not in str(answer["headers"])
 
 
@@ -276,16 +278,16 @@ def test_a_cut_body_is_the_policys_choice() -> None:
 
 
 def test_a_denied_check_does_not_pay_for_a_scan() -> None:
-    target = engine(plan(limit("ban", 0), scan=Scan(mode=ScanMode.BLOCK, rules=(RULE,))))
+    target = engine(plan(limit("ban", 0), scan=scan(ScanMode.BLOCK, RULE)))
     assert target.check(request(path=ATTACK), now_ns=START)["reason"] == "over_limit"
     assert target.stats()["scan"]["scans"] == 0
 
 
 def test_explain_scans_what_a_limit_denies() -> None:
-    target = engine(plan(limit("ban", 0), scan=Scan(mode=ScanMode.BLOCK, rules=(RULE,))))
+    target = engine(plan(limit("ban", 0), scan=scan(ScanMode.BLOCK, RULE)))
     answer = target.check(request(path=ATTACK, explain=True), now_ns=START)
     assert (answer["reason"], answer["status"], answer["decided_by"]) == ("over_limit", 429, "ban")
-    assert [match["id"] for match in answer["matches"]] == ["sqli"]
+    assert [match["id"] for match in answer["matches"]] == ["sqli", "threshold"]
 
 
 def test_headers_none_sends_no_ratelimit_fields() -> None:
@@ -303,7 +305,7 @@ def test_bad_plans_are_refused_and_change_nothing() -> None:
     target = engine(plan(limit("per-ip", 1)))
     broken = Rule(b"broken", (b"(",), (TargetRef(Target.ARGS),), score=5)
     with pytest.raises(EngineError, match="broken"):
-        target.swap(plan(scan=Scan(mode=ScanMode.BLOCK, rules=(broken,))))
+        target.swap(plan(scan=scan(ScanMode.BLOCK, broken)))
     assert decisions(target, [request()] * 2) == ["allow", "deny"]
 
 

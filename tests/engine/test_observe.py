@@ -6,9 +6,9 @@ import pytest
 
 from ratelimitd._engine import Engine
 from ratelimitd.errors import EngineError
-from ratelimitd.policy.plan import Rule, Scan, ScanMode, Target, TargetRef
+from ratelimitd.policy.plan import Rule, ScanMode, Target, TargetRef
 
-from .plans import CLIENT, SECOND, START, KeyPart, ListAction, Source, address_list, limit, path, plan, request
+from .plans import CLIENT, SECOND, START, KeyPart, ListAction, Source, address_list, limit, path, plan, request, scan
 
 
 def test_every_denial_is_an_event_until_the_cap() -> None:
@@ -65,13 +65,13 @@ def test_scans_are_told_by_rule_enforced_or_not() -> None:
     rule = Rule(b"sqli", (rb"union", rb"select"), (TargetRef(Target.ARGS),), score=5)
     target = Engine(max_keys=100, sample=0)
     for mode in (ScanMode.DETECT, ScanMode.BLOCK):
-        target.swap(plan(limit("per-ip", 1000), scan=Scan(mode=mode, rules=(rule,), deny_partial_body=True)))
+        target.swap(plan(limit("per-ip", 1000), scan=scan(mode, rule, deny_partial_body=True)))
         target.check(request(path="/?a=union"), now_ns=START)
         target.check(request(body=b"a=1", partial_body=True), now_ns=START)
     assert told(target) == [
-        ("allow", "rule", "sqli", "", True),
+        ("allow", "rule", "threshold", "", True),
         ("allow", "partial_body", "", "", True),
-        ("deny", "rule", "sqli", "", False),
+        ("deny", "rule", "threshold", "", False),
         ("deny", "partial_body", "", "", False),
     ]
 

@@ -10,12 +10,12 @@ import grpc
 import pytest
 
 from ratelimitd._engine import Engine
-from ratelimitd.policy.plan import Rule, Scan, ScanMode, Target, TargetRef
+from ratelimitd.policy.plan import Rule, ScanMode, Target, TargetRef
 from ratelimitd.v1 import ratelimit_pb2 as pb
 from ratelimitd.v1 import ratelimit_pb2_grpc as stubs
 from tests.net.google_rpc import details_of
 
-from .plans import limit, plan
+from .plans import limit, plan, scan
 
 RULES = tuple(Rule(b"r%d" % n, (b"attack%d" % n,), (TargetRef(Target.ARGS),), score=5) for n in range(5))
 
@@ -47,8 +47,8 @@ def test_without_a_policy_a_call_fails_and_is_counted_as_shed(target: Engine) ->
 def test_swaps_under_load_fail_no_call_and_mix_no_policies(target: Engine) -> None:
     """Every answer is one policy's: its limit and its scan mode belong together."""
     policies = [
-        plan(limit("a", 2**31), scan=Scan(mode=ScanMode.BLOCK, rules=RULES)),
-        plan(limit("b", 2**31), scan=Scan(mode=ScanMode.DETECT, rules=RULES[:3])),
+        plan(limit("a", 2**31), scan=scan(ScanMode.BLOCK, *RULES)),
+        plan(limit("b", 2**31), scan=scan(ScanMode.DETECT, *RULES[:3])),
     ]
     target.swap(policies[0])
     address = target.listen("127.0.0.1:0")

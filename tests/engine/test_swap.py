@@ -10,9 +10,9 @@ import pytest
 
 from ratelimitd._engine import Engine
 from ratelimitd.errors import EngineError
-from ratelimitd.policy.plan import Rate, Rule, Scan, ScanMode, Target, TargetRef
+from ratelimitd.policy.plan import Rate, Rule, ScanMode, Target, TargetRef
 
-from .plans import START, limit, plan, request
+from .plans import START, limit, plan, request, scan
 
 
 def test_counters_live_through_edits_of_the_number() -> None:
@@ -68,8 +68,8 @@ def test_a_limit_that_comes_back_finds_its_counters() -> None:
 def test_unchanged_rules_are_not_compiled_again() -> None:
     target = Engine(max_keys=100)
     rules = tuple(Rule(b"r%d" % n, (b"attack%d[a-z]+x" % n,), (TargetRef(Target.ARGS),), score=5) for n in range(50))
-    first = target.swap(plan(scan=Scan(mode=ScanMode.BLOCK, rules=rules)))
-    again = target.swap(plan(limit("new", 5), scan=Scan(mode=ScanMode.BLOCK, rules=rules)))
+    first = target.swap(plan(scan=scan(ScanMode.BLOCK, *rules)))
+    again = target.swap(plan(limit("new", 5), scan=scan(ScanMode.BLOCK, *rules)))
     assert again["databases"] == first["databases"] > 0
     assert again["compile_ms"] < first["compile_ms"]
     assert target.check(request(path="/?a=attack7zzx"), now_ns=START)["reason"] == "scan"
@@ -98,7 +98,7 @@ def test_generations_count_up() -> None:
 
 def test_the_dump_can_be_read() -> None:
     target = Engine(max_keys=100)
-    target.swap(plan(limit("per-ip", 5), scan=Scan(mode=ScanMode.DETECT)))
+    target.swap(plan(limit("per-ip", 5), scan=scan(ScanMode.DETECT)))
     text = target.dump()
     assert "limit per-ip: 5 in 60000 ms" in text
     assert "scan detect" in text
@@ -112,7 +112,7 @@ def test_a_compile_holds_nobody_up() -> None:
         Rule(b"h%d" % n, (b"(a|b)%d[^x]{1,40}(c|d)+y.{0,9}z" % n,), (TargetRef(Target.ARGS),), score=5)
         for n in range(40)
     )
-    swap = threading.Thread(target=target.swap, args=(plan(scan=Scan(mode=ScanMode.BLOCK, rules=heavy)),))
+    swap = threading.Thread(target=target.swap, args=(plan(scan=scan(ScanMode.BLOCK, *heavy)),))
     swap.start()
     served = 0
     while swap.is_alive():

@@ -7,16 +7,18 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from ratelimitd._ext.waf.probe import Program
 
-from ratelimitd._ext.scan import probe
 from ratelimitd.policy.plan import Rule, Target
+from ratelimitd.policy.rules import link_of
+from ratelimitd.waf.program import Program as Rules
 
 from .test_builtin import CASES, RULES
 
 
 @pytest.fixture(scope="module")
 def program() -> Any:
-    return probe.Program(list(RULES.values()))
+    return Program(Rules(tuple(link_of(rule, b"score", 403) for rule in RULES.values())))
 
 
 def request_with(rule: Rule, value: str) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def request_with(rule: Rule, value: str) -> dict[str, Any]:
 
 
 def fired(program: Any, request: dict[str, Any]) -> set[bytes]:
-    return {number for number, _, _ in program.scan(request)["matches"]}
+    return {found["id"] for found in program.run(request, detect=True)["fired"]}
 
 
 @pytest.mark.parametrize("number", sorted(RULES))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ratelimitd.policy import load_policy, load_text
+from ratelimitd.policy.outcomes import denies, score_of
 from ratelimitd.policy.plan import (
     Algorithm,
     Condition,
@@ -18,10 +19,9 @@ from ratelimitd.policy.plan import (
     OverrideKind,
     ScanMode,
     Source,
-    Target,
-    TargetRef,
 )
 from ratelimitd.policy.units import format_cidr
+from ratelimitd.waf.explain import chains, name_of, selector_words
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -82,17 +82,22 @@ def test_every_key_arrives(everything: Domain) -> None:
     )
     assert len(sliding.match.alternatives) == 2
     scan = everything.scan
-    assert (scan.mode, scan.threshold, scan.status, scan.body_limit) == (ScanMode.DETECT, 10, 406, 65536)
-    assert scan.deny_partial_body
-    assert b"1061" not in {rule.id for rule in scan.rules}
-    sql, php = scan.rules[-2:]
-    assert sql.targets == (
-        TargetRef(Target.ARGS),
-        TargetRef(Target.ARGS, b"query", exclude=True),
-        TargetRef(Target.HEADERS, b"user-agent"),
-        TargetRef(Target.COOKIES, b"session"),
-    )
-    assert (sql.score, sql.deny, php.score, php.deny, php.ignore_case) == (3, False, 0, True, True)
+    (profile,) = scan.profiles
+    assert (scan.mode, profile.status, profile.body_limit) == (ScanMode.DETECT, 406, 65536)
+    assert profile.deny_partial_body
+    found = {name_of(links[0]): links for _, links in chains(profile.program)}
+    assert "1061" not in found
+    assert found["threshold"][0].argument == (b"10",)
+    sql, php = found["100001"], found["no-php"]
+    assert [*map(selector_words, sql[0].selectors)] == [
+        "ARGS",
+        "!ARGS:query",
+        "REQUEST_HEADERS:user-agent",
+        "REQUEST_COOKIES:session",
+    ]
+    scores = [score_of(profile.program, links) for links in (sql, php)]
+    assert (scores, denies(sql), denies(php)) == ([3, 0], False, True)
+    assert php[0].argument[0].startswith(b"(?i-m:")
 
 
 def test_a_limit_without_a_match_takes_everything() -> None:

@@ -82,7 +82,7 @@ def test_explain_says_what_the_engine_does(path: Path) -> None:
         for name, state in states.items():
             assert state["unlimited"] or state["limit"] == limit_of(domain, name, request)
         denied_by_limit = verdict["reason"] == "over_limit"
-        mode, _ = scan_lines(request, domain)
+        mode, *_ = scan_lines(request, domain)
         assert not (verdict["matches"] and (mode == "off" or denied_by_limit))
     assert asked
 

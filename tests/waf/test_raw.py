@@ -32,6 +32,7 @@ def test_the_path_is_as_sent_without_the_query(operator: Operator) -> None:
     rules = program(Variable.RAW_PATH, b"2F", operator)
     assert values(rules, path=b"/a%2F/..//b?x") == [b"/a%2F/..//b"]
     assert values(rules, path=b"/b/2F/?x") == [b"/b/2F/"]
+    assert values(rules, path=b"http://h/2F?x") == [b"http://h/2F"]
     assert values(rules, path=b"/a?x=2F") == []
 
 

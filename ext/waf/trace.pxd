@@ -1,0 +1,8 @@
+# What became of each rule for one request. For people: slow, on a scratch of its own.
+from libc.stdint cimport uint32_t
+
+from ratelimitd._ext.core cimport rl_request
+from ratelimitd._ext.waf.layout cimport waf_program
+
+# A list of dicts, as _engine.pyi describes them: one for each rule of the phases that a request runs through.
+cdef list waf_trace_request(const waf_program *program, const rl_request *request, uint32_t body_limit, bint detect)
