@@ -68,7 +68,7 @@ def shop(executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def sqlmap(url: str, directory: Path) -> str:
-    """What it says of the parameter `id`. It passes for a browser, since a scanner's name alone is a reason to block."""
+    """What it says of the parameter `id`. It passes for a browser: a scanner's name alone is reason to block."""
     assert SQLMAP is not None
     options = {
         "-u": f"{url}/item?id=1",
