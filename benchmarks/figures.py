@@ -20,7 +20,7 @@ from pathlib import Path
 
 from .bench import Bench
 from .servers import ROOT, BenchError, Cores, Server, grpcio_command
-from .waf import OURS, Turn, engines, turn
+from .waf import OURS, Turn, engines, over_grpc, turn
 from .waf_requests import requests
 
 FEW_KEYS = 10_000
@@ -209,11 +209,14 @@ def waf(bench: Bench) -> Iterator[Figure]:
         for name, command in commands.items():
             bench.say(f"the Core Rule Set on {name}")
             turns[name].append(turn(name, command, bench.seconds / 4))
+    bench.say("the Core Rule Set behind gRPC")
+    served = over_grpc(bench.directory, bench.seconds / 2)
     note = "" if "Coraza" in commands else "Coraza left out: no Go toolchain"
     for request in requests():
         taken = {name: [turn[request.name] for turn in of_engine] for name, of_engine in turns.items()}
         ours = statistics.median(taken[OURS])
         yield Figure(f"{request.name}: {OURS}", ours, "us", at_most=WAF_AT_MOST.get(request.name), detail=note)
+        yield Figure(f"{request.name}: {OURS}, a check over gRPC", served[request.name], "us")
         for name, theirs in taken.items():
             if name != OURS:
                 at_least = WAF_TIMES[name] if request.benign else None

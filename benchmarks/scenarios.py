@@ -77,16 +77,21 @@ HEADERS = (
 )
 
 
+def framed(http: bytes) -> bytes:
+    """The gRPC frame of a CheckRequest about an HttpRequest that came through a proxy."""
+    request = field(1, field(1, 1_714_521_600) + field(2, 5_000_000)) + field(2, http)
+    attributes = field(1, peer("10.0.0.7", 40_312)) + field(2, peer("10.0.3.9", 8443)) + field(4, request)
+    message = field(1, attributes)
+    return struct.pack(">BI", 0, len(message)) + message
+
+
 def envoy_request() -> Request:
     """GET /shop/v1/orders from CLIENT through a trusted proxy, as Envoy 1.40 asks about it."""
     http = field(1, "4611686018427387904") + field(2, "GET")
     http += b"".join(entry(3, name, value) for name, value in HEADERS)
     http += field(4, PATH + "?page=2&sort=price") + field(5, "shop.example.com") + field(6, "https")
     http += field(10, "HTTP/2")
-    request = field(1, field(1, 1_714_521_600) + field(2, 5_000_000)) + field(2, http)
-    attributes = field(1, peer("10.0.0.7", 40_312)) + field(2, peer("10.0.3.9", 8443)) + field(4, request)
-    message = field(1, attributes)
-    frame = struct.pack(">BI", 0, len(message)) + message
+    frame = framed(http)
     digits = len(API_KEY) - len("key-")
     return Request(
         CHECK,

@@ -13,8 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import waf_requests
-from .servers import ROOT, BenchError, Cores, on_cores
+from . import scenarios, waf_requests
+from .loads import h2load
+from .servers import ROOT, BenchError, Cores, Server, on_cores, ratelimitd_command
 
 SHARED = Path(os.environ.get("RATELIMITD_SHARED", ROOT.parent / "shared"))
 CORAZA = ROOT / "benchmarks" / "peers" / "coraza"
@@ -68,3 +69,38 @@ def turn(name: str, command: Sequence[str], seconds: float) -> Turn:
         if rows[request.name]["blocked"] == request.benign:
             raise BenchError(f"{name}: {request.name} is {'blocked' if request.benign else 'let through'}")
     return {request: row["cpu_us"] for request, row in rows.items()}
+
+
+def policy() -> dict[str, object]:
+    """The Core Rule Set at paranoia 1 as a policy of ours, and nothing else."""
+    scan = {"mode": "block", "rulesets": [{"crs": str(core_rule_set())}], "paranoia": 1, "body_limit": "1MiB"}
+    return {"version": 1, "domain": "bench", "scan": scan}
+
+
+def check(request: waf_requests.Request) -> scenarios.Request:
+    """The request as Envoy asks about it."""
+    headers = [(":method", request.method), (":path", request.uri), *((k.lower(), v) for k, v in request.headers)]
+    http = scenarios.field(2, request.method) + b"".join(scenarios.entry(3, *pair) for pair in headers)
+    http += scenarios.field(4, request.uri) + scenarios.field(10, "HTTP/1.1")
+    http += scenarios.field(12, request.body) if request.body else b""
+    nowhere = (0, 0, "ip")
+    return scenarios.Request(scenarios.CHECK, scenarios.framed(http), nowhere, nowhere)
+
+
+def over_grpc(directory: Path, seconds: float) -> Turn:
+    """Our server behind gRPC: all that a check costs it, the kernel's part too."""
+    file = scenarios.write_policy(policy(), directory / "waf.yaml")
+    cores = Cores.of_machine()
+    cached = ("--cache-dir", str(ROOT / "build" / "databases"))
+    server = Server("waf", ratelimitd_command(file, 1, cached), directory, cores.server)
+    taken = {}
+    try:
+        server.wait_ready()
+        for request in waf_requests.requests():
+            body = directory / "waf.bin"
+            body.write_bytes(check(request).frame)
+            done = h2load(server, check(request), body, cores.load, seconds)
+            taken[request.name] = 1e6 / done.per_cpu_second
+    finally:
+        server.stop()
+    return taken
