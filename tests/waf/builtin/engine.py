@@ -12,10 +12,10 @@ from ratelimitd.waf.compile import compile_rules
 from ratelimitd.waf.program import Program
 from ratelimitd.waf.seclang import load
 
+from ..engines import compiling
 from ..message import Request
 
 RULES = Path(ratelimitd.__file__).parent / "waf" / "rules" / "builtin.conf"
-CACHE = Path(__file__).resolve().parents[3] / "build" / "waf"  # compiled databases: seconds of CPU
 DECISION = 1009900
 
 
@@ -37,7 +37,8 @@ def program() -> Program:
 def engine() -> Any:
     from ratelimitd._ext.waf.probe import Program as Native
 
-    return Native(program(), str(CACHE))
+    with compiling() as databases:
+        return Native(program(), databases)
 
 
 def as_asked(request: Request) -> dict[str, Any]:
