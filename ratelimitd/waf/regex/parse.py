@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from ratelimitd.waf.regex.nodes import (
     ALL,
-    EMPTY,
     Alt,
     Anchor,
     Atomic,
@@ -210,7 +209,9 @@ class _Reader:
             bounds = self.bounds()
             if bounds is None:
                 return atom
-            atom = (atom if bounds[0] else EMPTY) if isinstance(atom, Anchor) else repeat(atom, *bounds)
+            if isinstance(atom, Anchor):
+                raise self.unsupported("a repeated anchor, which PCRE2 refuses")
+            atom = repeat(atom, *bounds)
             if self.take(b"+"):
                 atom = Atomic(atom)
             else:

@@ -94,6 +94,8 @@ def test_a_reference_keeps_its_number() -> None:
         b"\\p{L}",
         b"[[:no:]]",
         b"[z-a]",
+        b"^*",
+        b"a\\b+",
         b"\\x{100}",
         b"(?J)a",
         b"a{2,1}",

@@ -46,11 +46,12 @@ def test_every_error_shows_its_line(path: Path) -> None:
 
 
 def test_every_code_is_explained_and_shown_by_a_bad_file() -> None:
+    codes = {code for code in CODES if code < "S7"}  # the rest is the compiler's
     sources = (ROOT / "ratelimitd" / "waf" / "seclang").glob("*.py")
     source = "".join(path.read_text(encoding="utf-8") for path in sources if path.stem != "codes")
-    assert set(re.findall(r'"(S[1-9][0-9]{2})"', source)) == set(CODES)
+    assert set(re.findall(r'"(S[1-9][0-9]{2})"', source)) == codes
     expected = "".join(path.with_suffix(".expected").read_text(encoding="utf-8") for path in BAD)
-    assert set(re.findall(r"S[0-9]{3}", expected)) == set(CODES) - {"S102"}  # see the bounds below
+    assert set(re.findall(r"S[0-9]{3}", expected)) == codes - {"S102"}  # see the bounds below
 
 
 def codes(text: bytes) -> list[str]:
