@@ -35,7 +35,7 @@ help:
 	@echo 'make clean     everything that can be made again'
 
 serve: build
-	$(BIN)/ratelimitd serve
+	RATELIMITD_CACHE_DIR=$${RATELIMITD_CACHE_DIR:-build/cache} $(BIN)/ratelimitd serve
 
 # Everything below is incremental: run it as often as you like.
 build: system $(VENV)/.runtime

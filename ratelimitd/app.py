@@ -33,6 +33,7 @@ from ratelimitd.policy.changes import compare
 from ratelimitd.policy.explain import explain, explain_data
 from ratelimitd.policy.names import format_source
 from ratelimitd.policy.plan import Limit, Plan
+from ratelimitd.progress import told
 from ratelimitd.reload import Reloader
 from ratelimitd.settings import Settings
 from ratelimitd.summary import plural, summary
@@ -107,7 +108,8 @@ class Process:
     async def run(self) -> int:
         self._install_signals()
         listener, admin_address = self._bind_admin()
-        policy = self._reloader.first()
+        with told(self._say_building):
+            policy = self._reloader.first()
         bound = [self._listen(address) for address in self._settings.listen]
         self._engine.set_descriptors((files("ratelimitd") / "_descriptors.binpb").read_bytes())
         self._engine.start()
@@ -123,6 +125,11 @@ class Process:
         await self._stopping.wait()
         await self._drain()
         return 0
+
+    def _say_building(self, seconds: float) -> None:
+        kept = "" if self._settings.cache_dir else "; --cache-dir DIR keeps its patterns for the next start"
+        line = f"ratelimitd: compiling policy {self._reloader.path.name} ({seconds:.0f} s so far{kept})"
+        print(line, file=sys.stderr, flush=True)
 
     def _listen(self, address: str) -> str:
         try:

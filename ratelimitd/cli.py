@@ -58,6 +58,14 @@ PolicyFile = Annotated[
     Path,
     typer.Argument(metavar="FILE", help="A policy file, or a directory with one domain per file.", show_default=False),
 ]
+CacheDir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Keeps compiled pattern databases, as serve does with its own --cache-dir. [RATELIMITD_CACHE_DIR]",
+        show_default=False,
+    ),
+]
 
 
 def _flags() -> list[inspect.Parameter]:
@@ -121,14 +129,7 @@ def check(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Policy files or directories.", show_default=False)
     ],
-    cache_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Keeps compiled pattern databases, as serve does with its own --cache-dir.",
-            show_default=False,
-        ),
-    ] = None,
+    cache_dir: CacheDir = None,
     as_json: Json = False,
 ) -> None:
     """Print every error of a policy, with its code, place and line. Exit 0: none; 1: some.
@@ -139,11 +140,11 @@ def check(
     """
     from ratelimitd.commands.check import run
 
-    raise typer.Exit(run(files, as_json=as_json, cache_dir=str(cache_dir) if cache_dir else None))
+    raise typer.Exit(run(files, as_json=as_json, cache_dir=settings.kept_databases(cache_dir)))
 
 
 @app.command("test")
-def run_tests(file: PolicyFile, as_json: Json = False) -> None:
+def run_tests(file: PolicyFile, cache_dir: CacheDir = None, as_json: Json = False) -> None:
     """Run the policy's own test cases on a fake clock. Exit 0: all pass; 1: one does not.
 
     \b
@@ -151,7 +152,7 @@ def run_tests(file: PolicyFile, as_json: Json = False) -> None:
     """
     from ratelimitd.commands.test import run
 
-    raise typer.Exit(run(file, as_json=as_json))
+    raise typer.Exit(run(file, as_json=as_json, cache_dir=settings.kept_databases(cache_dir)))
 
 
 @app.command()
@@ -168,6 +169,7 @@ def explain(
         str | None,
         typer.Option(metavar="ID", help="One rule: as it is written, and as it is compiled.", show_default=False),
     ] = None,
+    cache_dir: CacheDir = None,
     as_json: Json = False,
 ) -> None:
     """Print a policy as compiled, or which lists, limits and rules apply to a request, and why the others do not.
@@ -179,7 +181,8 @@ def explain(
     """
     from ratelimitd.commands.explain import run
 
-    raise typer.Exit(run(file, request, as_json=as_json, show_values=show_values, rule=rule))
+    kept = settings.kept_databases(cache_dir)
+    raise typer.Exit(run(file, request, as_json=as_json, show_values=show_values, rule=rule, cache_dir=kept))
 
 
 @app.command()

@@ -189,6 +189,12 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) 
     return Settings(**values, notify_socket=environ.get("NOTIFY_SOCKET", ""))
 
 
+def kept_databases(given: object, environ: Mapping[str, str] | None = None) -> str | None:
+    """The directory of compiled databases for commands other than `serve`: theirs, or what the environment says."""
+    environ = os.environ if environ is None else environ
+    return str(given) if given else environ.get(variable("cache_dir")) or None
+
+
 def misspelt(environ: Mapping[str, str] | None = None) -> list[str]:
     """One line for each RATELIMITD_* variable that no setting reads but that looks like one that is read."""
     environ = os.environ if environ is None else environ

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from tempfile import TemporaryDirectory
 
 from ratelimitd._engine import Engine, searched_links
@@ -39,7 +39,7 @@ def searched(program: Program) -> frozenset[int]:
 
 
 @contextmanager
-def checkers(plan: Plan) -> Iterator[Callable[[], Checker]]:
+def checkers(plan: Plan, cache_dir: str | None = None) -> Iterator[Callable[[], Checker]]:
     """Makes fresh checkers of one plan, whose pattern databases are compiled once."""
-    with TemporaryDirectory(prefix="ratelimitd-") as cache:
+    with nullcontext(cache_dir) if cache_dir else TemporaryDirectory(prefix="ratelimitd-") as cache:
         yield lambda: checker(plan, cache)

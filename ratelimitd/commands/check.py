@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ratelimitd.commands.output import console, print_diagnostics, print_json
+from ratelimitd.commands.output import compiling, console, print_diagnostics, print_json
 from ratelimitd.errors import Diagnostic, EngineError, PolicyError
 from ratelimitd.policy import load_policy
 from ratelimitd.policy.plan import Plan
@@ -33,7 +33,8 @@ def examine(path: Path, cache_dir: str | None = None) -> Finding:
     from ratelimitd import trial
 
     try:
-        databases = trial.built(policy.plan, cache_dir)
+        with compiling():
+            databases = trial.built(policy.plan, cache_dir)
     except EngineError as error:
         return Finding(path, None, (*policy.warnings, *refusal(policy.sources, error)))
     return Finding(path, policy.plan, policy.warnings, databases)

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ratelimitd.commands.output import console, print_json, print_table, table
+from ratelimitd.commands.output import compiling, console, print_json, print_table, table
 from ratelimitd.commands.rule import run_rule
 from ratelimitd.commands.rules import add_outcomes, outcome_json, score_words
 from ratelimitd.policy import load_policy
@@ -45,14 +45,22 @@ class Line:
     key: str | None = None
 
 
-def run(path: Path, request: str | None, *, as_json: bool, show_values: bool = False, rule: str | None = None) -> int:
+def run(
+    path: Path,
+    request: str | None,
+    *,
+    as_json: bool,
+    show_values: bool = False,
+    rule: str | None = None,
+    cache_dir: str | None = None,
+) -> int:
     from ratelimitd import trial
 
     if rule is not None:
         return run_rule(path, rule, as_json=as_json)
     plan = load_policy(path).plan
     if request is not None:
-        return _run_request(plan, read_request(request), as_json=as_json, show_values=show_values)
+        return _run_request(plan, read_request(request), as_json=as_json, show_values=show_values, cache_dir=cache_dir)
     if as_json:
         print_json(explain_data(plan))
     else:
@@ -160,7 +168,7 @@ def why_no_scan(domain: Domain, profile: Profile, request: Request, decided: str
     return "not reached: a cut body is denied" if cut and mode == "block" and not domain.shadow else ""
 
 
-def _run_request(plan: Plan, request: Request, *, as_json: bool, show_values: bool) -> int:
+def _run_request(plan: Plan, request: Request, *, as_json: bool, show_values: bool, cache_dir: str | None) -> int:
     from ratelimitd import trial
 
     domain = find_domain(plan, request.domain)
@@ -169,7 +177,8 @@ def _run_request(plan: Plan, request: Request, *, as_json: bool, show_values: bo
     mode, number, routes = scan_lines(request, domain)
     profile = domain.scan.profiles[number] if domain.scan.profiles else NO_PROFILE
     decided = list_that_decides(domain, lists)
-    engine = trial.engine(plan)
+    with compiling():
+        engine = trial.engine(plan, cache_dir)
     fields = {**asdict(request), "attributes": dict(request.attributes), "explain": True}
     verdict = engine.check(fields, now_ns=EPOCH_NS)
     no_scan = why_no_scan(domain, profile, request, decided, mode, routes)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from ratelimitd.errors import Diagnostic
 from ratelimitd.policy.render import render
+from ratelimitd.progress import told
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -20,6 +22,18 @@ def console(*, stderr: bool = False) -> Console:
     if not made.is_terminal:
         made.width = 200
     return made
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """People at a terminal are told what takes so long: the first compilation of a rule set takes seconds."""
+
+    def say(passed: float) -> None:
+        if sys.stderr.isatty():
+            print(f"compiling patterns ({passed:.0f} s so far; --cache-dir DIR keeps them)", file=sys.stderr)
+
+    with told(say):
+        yield
 
 
 def print_json(content: Any, *, compact: bool = False) -> None:

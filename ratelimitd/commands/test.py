@@ -11,37 +11,39 @@ from rich.progress import Progress
 from rich.text import Text
 
 from ratelimitd import trial
-from ratelimitd.commands.output import console, print_json
+from ratelimitd.commands.output import compiling, console, print_json
 from ratelimitd.policy import Policy, load_policy
 from ratelimitd.policy.cases import CaseResult, run_case
 from ratelimitd.summary import plural
 
 
-def results(policy: Policy) -> Iterator[CaseResult]:
-    with trial.checkers(policy.plan) as fresh:
+def results(policy: Policy, cache_dir: str | None) -> Iterator[CaseResult]:
+    with trial.checkers(policy.plan, cache_dir) as fresh:
         for case in policy.cases:
-            yield run_case(case, fresh())
+            with compiling():
+                checker = fresh()
+            yield run_case(case, checker)
 
 
-def run(path: Path, *, as_json: bool) -> int:
+def run(path: Path, *, as_json: bool, cache_dir: str | None = None) -> int:
     policy = load_policy(path)
     began = time.perf_counter()
     if as_json:
-        done = list(results(policy))
+        done = list(results(policy, cache_dir))
         print_json(_report(done, time.perf_counter() - began))
     else:
         out = console()
-        done = _watch(policy, out)
+        done = _watch(policy, out, cache_dir)
         _print_summary(out, done, time.perf_counter() - began, path)
     return int(any(not r.passed for r in done))
 
 
-def _watch(policy: Policy, out: Console) -> list[CaseResult]:
+def _watch(policy: Policy, out: Console, cache_dir: str | None) -> list[CaseResult]:
     """Prints each result as it comes, under a bar on a terminal."""
     done = []
     with Progress(console=out, transient=True, disable=not out.is_terminal) as progress:
         task = progress.add_task("testing", total=len(policy.cases))
-        for result in results(policy):
+        for result in results(policy, cache_dir):
             done.append(result)
             _print_result(out, result, several=len(policy.plan.domains) > 1)
             progress.advance(task)
