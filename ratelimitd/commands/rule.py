@@ -11,7 +11,7 @@ from ratelimitd import trial
 from ratelimitd.commands.output import console, print_json
 from ratelimitd.policy import load_policy
 from ratelimitd.policy.explain import text_of
-from ratelimitd.policy.names import did_you_mean
+from ratelimitd.policy.names import rule_meant
 from ratelimitd.policy.pipeline import rules_of
 from ratelimitd.policy.plan import Plan
 from ratelimitd.waf.explain import chains, find, name_of, rule_lines
@@ -24,7 +24,7 @@ def run_rule(path: Path, name: str, *, as_json: bool) -> int:
     sources = [(str(rule.position), render(rule)) for rule in rules_of(path) if str(rule.id) == name]
     compiled = [*compiled_forms(plan, name)]
     if not sources and not compiled:
-        raise typer.BadParameter(f"--rule {name}: no such rule; {did_you_mean(name, names(plan))}".rstrip("; "))
+        raise typer.BadParameter(f"--rule {name}: no such rule; {rule_meant(name, names(plan))}".rstrip("; "))
     if as_json:
         print_json(
             {

@@ -28,7 +28,7 @@ from ratelimitd.policy.units import format_cidr, format_duration
 from ratelimitd.waf.explain import name_of, phases, program_data, text_words
 from ratelimitd.waf.program import Program
 
-MAX_LISTED = 60  # rules of a profile that are listed
+MAX_LISTED = 100  # rules of a profile that are listed
 _VERBS = {
     Op.EXACT: ("is", "is not"),
     Op.PREFIX: ("begins with", "does not begin with"),

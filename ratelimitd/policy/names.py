@@ -117,6 +117,14 @@ def format_target(ref: TargetRef) -> str:
     return f"{'!' if ref.exclude else ''}{ref.target.name.lower()}{name}"
 
 
+def rule_meant(text: str, known: Iterable[str]) -> str:
+    """A hint that names a known rule: for a number the nearest of its hundred, since likeness says nothing there."""
+    if not text.isdecimal():
+        return did_you_mean(text, known)
+    near = [name for name in known if name.isdecimal() and name[:-2] == text[:-2]]
+    return f"did you mean '{min(near, key=lambda name: abs(int(name) - int(text)))}'?" if near else ""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint that names the nearest known word, or lists them when there are few; empty when neither helps."""
     words = list(known)

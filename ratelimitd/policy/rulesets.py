@@ -9,11 +9,11 @@ import glob
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from ratelimitd.errors import Diagnostic, PolicyError
-from ratelimitd.policy.builtin import builtin_rules
 from ratelimitd.policy.schema import ProfileSpec, RulesetSpec, ScanSpec
 from ratelimitd.waf.compile import said
 from ratelimitd.waf.seclang import load
@@ -21,8 +21,7 @@ from ratelimitd.waf.seclang.source import Source, UnreadableError, read_bytes
 from ratelimitd.waf.seclang.tree import Configuration, Rule
 
 OURS = Path(str(files("ratelimitd") / "waf" / "rules"))
-BASE = OURS / "base.conf"
-SHORT_BUILTIN = True  # `builtin` means the short rules still
+BASE, BUILTIN = OURS / "base.conf", OURS / "builtin.conf"
 # Debian keeps the exclusions beside the setup, away from the rules.
 BEFORE, AFTER = "REQUEST-900-EXCLUSION-RULES-BEFORE-CRS.conf", "RESPONSE-999-EXCLUSION-RULES-AFTER-CRS.conf"
 
@@ -53,12 +52,7 @@ def find(spec: RulesetSpec, directory: Path) -> Found:
         return find_crs(directory / spec.crs, directory / spec.setup if spec.setup is not None else None)
     if spec.seclang is not None:
         return find_seclang(spec.seclang, directory)
-    return Found(tuple(builtin_files()))
-
-
-def builtin_files() -> list[str]:
-    """Of the built-in rules in SecLang; none: those of rules/builtin.yaml are used."""
-    return [] if SHORT_BUILTIN else sorted(glob.glob(os.path.join(glob.escape(str(OURS)), "builtin*.conf")))
+    return Found((str(BUILTIN),))
 
 
 def find_crs(root: Path, setup: Path | None) -> Found:
@@ -107,6 +101,15 @@ def find_seclang(texts: Iterable[str], directory: Path) -> Found:
     return Found(tuple(found), (), tuple(patterns))
 
 
+PACKAGED = (Found((str(BASE),)), Found((str(BUILTIN),)))
+
+
+@cache
+def ours(path: str) -> Configuration:
+    """A rule file that comes with us: it is the same for all policies as long as the process lives."""
+    return load([path])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RuleSet:
     found: Found
@@ -146,7 +149,7 @@ class Library:
         if found not in self.sets:
             self.watched.update(dict.fromkeys((*found.patterns, *map(glob.escape, found.files))))
             try:
-                configuration = load(found.files)
+                configuration = ours(*found.files) if found in PACKAGED else load(found.files)
                 self.watched.update(dict.fromkeys(glob.escape(file.path) for file in configuration.files))
                 self.sets[found] = RuleSet(found, configuration)
             except PolicyError as error:
@@ -160,11 +163,6 @@ def profiles_of(scan: ScanSpec) -> Iterator[tuple[tuple[str, ...], ProfileSpec]]
     yield (), scan
     for name, profile in scan.profiles.items():
         yield ("profiles", name), profile
-
-
-def builtin_ids() -> frozenset[str]:
-    """Of the built-in rules that are short rules still."""
-    return frozenset() if builtin_files() else frozenset(rule.id for rule in builtin_rules())
 
 
 def with_excerpt(diagnostic: Diagnostic) -> Diagnostic:

@@ -8,7 +8,6 @@ from pathlib import Path as FilePath
 
 from ratelimitd.errors import Diagnostic
 from ratelimitd.policy import names
-from ratelimitd.policy.builtin import builtin_rules
 from ratelimitd.policy.compile import compile_match, compile_rule, encode
 from ratelimitd.policy.nodes import Document, Path
 from ratelimitd.policy.plan import Scan
@@ -21,7 +20,7 @@ from ratelimitd.policy.programs import (
     expand,
     profiles,
 )
-from ratelimitd.policy.rulesets import Library, MissingError, RuleSet, builtin_files, profiles_of
+from ratelimitd.policy.rulesets import Library, MissingError, RuleSet, profiles_of
 from ratelimitd.policy.schema import ProfileSpec, RuleSpec, ScanSpec
 from ratelimitd.policy.validate import Known
 
@@ -61,10 +60,6 @@ def load_rulesets(document: Document, scan: ScanSpec, library: Library) -> Loade
             continue
         found: list[RuleSet] = []
         for index, item in enumerate(spec.rulesets):
-            if item.name == "builtin" and not builtin_files():
-                loaded.known.ids.update((rule.id, "one of the built-in rules") for rule in builtin_rules())
-                loaded.known.tags.update(tag for rule in builtin_rules() for tag in rule.tags)
-                continue
             made = None
             try:
                 made = library.get(item, directory) if given(item) == 1 else None
@@ -104,7 +99,7 @@ def resolved(scan: ScanSpec, profile: ProfileSpec) -> ProfileSpec:
 def ways_of(loaded: Loaded) -> Iterator[Way]:
     for path, profile in profiles_of(loaded.scan):
         spec = resolved(loaded.scan, profile)
-        rules = [*short_rules(loaded, spec, path)]
+        rules = [*short_rules(loaded.scan, path)]
         yield Way(
             name=str(path[-1]) if path else "default",
             spec=spec,
@@ -116,11 +111,8 @@ def ways_of(loaded: Loaded) -> Iterator[Way]:
         )
 
 
-def short_rules(loaded: Loaded, spec: ProfileSpec, path: Path) -> Iterator[tuple[RuleSpec, Path]]:
-    scan = loaded.scan
-    for index, item in enumerate(spec.rulesets or ()):
-        if item.name == "builtin" and not builtin_files():
-            yield from ((rule, ("scan", *path, "rulesets", index)) for rule in builtin_rules())
+def short_rules(scan: ScanSpec, path: Path) -> Iterator[tuple[RuleSpec, Path]]:
+    """The policy's own, those of scan and those of the profile at `path`, each with its place."""
     yield from ((rule, ("scan", "rules", index)) for index, rule in enumerate(scan.rules))
     if path:
         profile = scan.profiles[str(path[-1])]

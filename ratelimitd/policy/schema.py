@@ -353,12 +353,6 @@ class PolicySpec(Spec):
     tests: list[TestSpec] = Field(default=[], description="The policy's own tests, run by `ratelimitd test`.")
 
 
-class RuleFile(Spec):
-    """A file of pattern rules."""
-
-    rules: list[RuleSpec]
-
-
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a policy file."""
     schema = without_null(PolicySpec.model_json_schema())

@@ -523,7 +523,7 @@ def check_known(f: Findings, text: str, known: dict[str, str], path: Path, *, ke
         if not any(span.first <= int(name) <= span.last for name in known if name.isdigit()):
             f.error("P316", f"no rule in {text}", path, key=key)
     elif text not in known:
-        f.error("P316", f"no rule '{text}'", path, names.did_you_mean(text, known), key=key)
+        f.error("P316", f"no rule '{text}'", path, names.rule_meant(text, known), key=key)
 
 
 def ids_of(f: Findings) -> dict[str, str]:

@@ -83,4 +83,4 @@ def test_explain_says_that_a_rule_never_runs_or_is_not_there(run: Run, policy: P
     assert json.loads(run("explain", policy, "--rule", "1001", "--json").out)["profiles"][0]["profile"] == "default"
     result = run("explain", policy, "--rule", "1003")
     assert result.code == 2
-    assert "no such rule" in result.err
+    assert "no such rule; did you mean '1001'?" in " ".join(result.err.split())

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ratelimitd.client import CheckError, Client, Request
 from ratelimitd.policy import load_policy
 
+from ..databases import compiling
 from .conftest import POLICY, Launch, Server
 
 pytestmark = pytest.mark.e2e
@@ -351,4 +352,7 @@ def test_systemd_is_told(launch: Launch, policy: Path, tmp_path: Path) -> None:
 
 
 def test_the_starter_policy_is_served_when_none_is_named(launch: Launch) -> None:
-    assert "policy starter.yaml (1 domain, " in launch().ready()
+    with compiling() as databases:
+        server = launch(environ={"RATELIMITD_CACHE_DIR": str(databases)})
+        server.until(lambda: any("ratelimitd ready:" in line for line in server.lines), 120)
+    assert "policy starter.yaml (1 domain, " in server.ready()

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from ..databases import DATABASES
 from ..waf.shared import crs_v4
 from . import envoy_bootstrap, serving
 from .conftest import listening
@@ -60,8 +61,9 @@ def shop(executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     directory = tmp_path_factory.mktemp("shop")
     file = directory / "shop.yaml"
     file.write_text(policy("off", "builtin"))
+    kept = ("--cache-dir", str(DATABASES))
     with ExitStack() as stack:
-        _, port = stack.enter_context(serving.ratelimitd(file, directory / "ratelimitd.log"))
+        _, port = stack.enter_context(serving.ratelimitd(file, directory / "ratelimitd.log", *kept))
         bootstrap = envoy_bootstrap.guarded(ratelimitd=port, upstream=stack.enter_context(serving.upstream(Shop)))
         ports = stack.enter_context(listening(executable, bootstrap, directory))
         yield f"http://127.0.0.1:{ports['guarded']}", file

@@ -12,6 +12,7 @@ from ratelimitd.waf.program import Program
 from ratelimitd.waf.seclang import load, parse
 from tests.waf.rulesets import V4_PATHS, needs_v4
 
+from ..databases import compiling
 from .plans import path, plan, request
 
 RULES = """
@@ -32,7 +33,9 @@ def program(text: str = RULES) -> Program:
 
 
 def engine(mode: ScanMode = ScanMode.BLOCK, *profiles: Profile, **changes: Any) -> Engine:
-    return trial.engine(plan(scan=Scan(mode, profiles=profiles or (Profile(b"p", program()),), **changes)))
+    with compiling() as databases:
+        scan = Scan(mode, profiles=profiles or (Profile(b"p", program()),), **changes)
+        return trial.engine(plan(scan=scan), str(databases))
 
 
 def fates(target: Engine, **changes: Any) -> dict[str, str]:

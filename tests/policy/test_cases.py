@@ -92,7 +92,7 @@ def test_every_case_begins_fresh() -> None:
 
 
 def test_a_difference_is_told_in_words() -> None:
-    expect = "{allowed: 4, denied: 2, limit: other, status: 503, reason: scan, rule: 1001}"
+    expect = "{allowed: 4, denied: 2, limit: other, status: 503, reason: scan, rule: 1002010}"
     tests = f"  - {{name: t, requests: {{repeat: 6}}, expect: {expect}}}\n"
     assert differences(tests, Fake(5)) == [
         "allowed: expected 4, got 5 of 6",
@@ -100,15 +100,15 @@ def test_a_difference_is_told_in_words() -> None:
         "limit of the denied requests: expected other, got login",
         "status of the denied requests: expected 503, got 429",
         "reason of the denied requests: expected scan, got over_limit",
-        "rule of the denied requests: expected 1001, got none",
+        "rule of the denied requests: expected 1002010, got none",
     ]
 
 
 def test_a_rule_a_list_and_shadow_are_seen() -> None:
-    scan = {"reason": "scan", "decided_by": "1001", "status": 403, "matches": [{"id": "1001"}, {"id": "1002"}]}
-    assert (
-        differences("  - {name: t, requests: {}, expect: {denied: 1, rule: 1002, reason: scan}}\n", Fake(0, scan)) == []
-    )
+    matches = [{"id": "1002010"}, {"id": "1009900"}]
+    scan = {"reason": "scan", "decided_by": "1009900", "status": 403, "matches": matches}
+    expect = "{denied: 1, rule: 1002010, reason: scan}"
+    assert differences(f"  - {{name: t, requests: {{}}, expect: {expect}}}\n", Fake(0, scan)) == []
     allow = {"decision": "allow", "reason": "allow_list", "decided_by": "office", "status": 200}
     assert differences("  - {name: t, requests: {}, expect: {allowed: 1, list: office}}\n", lambda *_: allow) == []
     shadow = {

@@ -18,6 +18,8 @@ from ratelimitd.policy.plan import Domain, Plan
 from ratelimitd.policy.request import Request, from_mapping
 from ratelimitd.policy.values import client_address
 
+from ..databases import compiling
+
 ROOT = Path(__file__).resolve().parents[2]
 POLICIES = [*sorted((ROOT / "examples" / "policies").glob("*.yaml")), ROOT / "ratelimitd" / "starter.yaml"]
 
@@ -27,8 +29,7 @@ def test_a_policy_keeps_its_promises(path: Path) -> None:
     policy = load_policy(path)
 
     def fresh() -> Checker:
-        engine = Engine(max_keys=4096)
-        engine.swap(policy.plan)
+        engine = fresh_engine(policy.plan)
 
         def check(request: Mapping[str, Any], now_ns: int) -> Mapping[str, Any]:
             return engine.check(request, now_ns=now_ns)
@@ -42,7 +43,8 @@ def test_a_policy_keeps_its_promises(path: Path) -> None:
 
 def fresh_engine(plan: Plan) -> Engine:
     engine = Engine(max_keys=4096)
-    engine.swap(plan)
+    with compiling() as databases:
+        engine.swap(plan, cache_dir=str(databases))
     return engine
 
 

@@ -23,7 +23,7 @@ def test_a_person_can_read_it() -> None:
         "override keys like gold-*: 20000 per 1h",
         "limit media: a bucket of 2000 that fills in 4s, shadow",
         "route block: path is like /secure/**",
-        "rule 1001 (phase 2, score 5): SQL injection, UNION SELECT",
+        "rule 1002010 (phase 2, score 5): SQL injection: UNION SELECT",
     ):
         assert words in text
 
@@ -67,4 +67,4 @@ def test_programs_get_the_same_as_json() -> None:
     assert (limits["bucket"]["limit"], limits["bucket"]["window_ms"]) == (20, 120_000)
     assert len(limits["bucket"]["identity"]) == 32
     told = domain["scan"]["profiles"][0]["told"]
-    assert {rule["id"] for rule in told} >= {"1001", "100001", "no-php"}
+    assert {rule["id"] for rule in told} >= {"1002010", "100001", "no-php"}

@@ -17,7 +17,7 @@ domain: d
 scan:
   mode: block
   rulesets: [builtin]
-  disable: [1001]
+  disable: [1002010]
   rules:
     - id: r
       pattern: x
@@ -78,5 +78,5 @@ def test_a_chain_says_which_link_broke_it() -> None:
 def test_a_rule_that_is_disabled_is_told() -> None:
     whole = scan()
     for found in (outcomes(whole.profiles[0], whole, []), unreached(whole.profiles[0], whole, "scan is off")):
-        assert (found[-1].rule, found[-1].fired, found[-1].because) == ("1001", False, "left out by scan.disable")
+        assert (found[-1].rule, found[-1].fired, found[-1].because) == ("1002010", False, "left out by scan.disable")
     assert unreached(whole.profiles[0], whole, "scan is off")[0].because == "scan is off"

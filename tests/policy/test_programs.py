@@ -12,6 +12,7 @@ from ratelimitd.policy import load_policy, load_text
 from ratelimitd.policy.evaluate import evaluate
 from ratelimitd.policy.plan import Client, Profile, Scan, ScanMode
 from ratelimitd.policy.request import Request
+from ratelimitd.waf.program import Disruption
 from tests.waf.rulesets import V3, V4, needs_v3, needs_v4
 
 OWN = r"""
@@ -239,6 +240,43 @@ def test_a_limit_may_count_what_the_scan_finds() -> None:
     hits = load_text("version: 1\ndomain: shop\n" + text.replace("scan_score", "hits") + scan)
     assert policy.plan.domains[0].limits[0].identity != hits.plan.domains[0].limits[0].identity
     assert [w.code for w in load_text("version: 1\ndomain: shop\n" + text).warnings] == ["P404"]
+
+
+# ---- the built-in rules
+
+
+BUILTIN = "version: 1\ndomain: shop\nscan:\n  mode: block\n  rulesets: [builtin]\n"
+
+
+def test_the_built_in_rules_deny_by_the_threshold_and_status_of_the_policy() -> None:
+    (profile,) = load_text(BUILTIN + "  threshold: 8\n  status: 406\n").plan.domains[0].scan.profiles
+    deciding = next(link for link in profile.program.links if link.rule == 1009900)
+    assert (deciding.argument, deciding.status) == ((b"8",), 406)
+    (profile,) = load_text(BUILTIN).plan.domains[0].scan.profiles
+    assert next(link for link in profile.program.links if link.rule == 1009900).status == 403
+
+
+def test_short_rules_and_the_built_in_ones_have_one_score_and_one_decision() -> None:
+    rules = "  rules:\n    - {id: mine, pattern: x, targets: args, score: 3}\n"
+    (profile,) = load_text(BUILTIN + rules).plan.domains[0].scan.profiles
+    mine = next(link for link in profile.program.links if link.name == b"mine")
+    assert [change.name for change in mine.sets] == [(b"anomaly_score",)]
+    assert [link.rule for link in profile.program.links if link.disruption == Disruption.DENY] == [1009900]
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("disable: [1002011]", "did you mean '1002010'?"),
+        ("disable: [1001]", ""),
+        ("rule_modes: {1009901: off}", "did you mean '1009900'?"),
+        ("exclude: [{tags: attack-sql}]", "did you mean 'attack-sqli'?"),
+    ],
+)
+def test_an_unknown_rule_or_tag_is_told_with_what_is_near(said: str, hint: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        load_text(f"{BUILTIN}  {said}\n")
+    assert [(d.code, d.hint) for d in caught.value.diagnostics] == [("P316", hint)]
 
 
 # ---- the Core Rule Set

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,20 +14,8 @@ from ratelimitd.waf.compile import compile_rules
 from ratelimitd.waf.seclang import load, parse
 from ratelimitd.waf.seclang.tree import Configuration
 
+from ..databases import compiling
 from .message import Engine, Request, Response
-from .shared import ROOT
-
-# Compiled databases outlive the run: those of the Core Rule Set at paranoia level 4 take minutes of CPU.
-DATABASES = Path(os.environ.get("RATELIMITD_TEST_DATABASES", ROOT / "build" / "databases"))
-
-
-@contextmanager
-def compiling() -> Iterator[Path]:
-    """The folder of compiled databases; one process at a time, so that workers do not compile the same one."""
-    DATABASES.mkdir(parents=True, exist_ok=True)
-    with (DATABASES / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield DATABASES
 
 
 def configuration(sources: Sequence[str | Path]) -> Configuration:

@@ -12,7 +12,7 @@ from ratelimitd.waf.compile import compile_rules
 from ratelimitd.waf.program import Program
 from ratelimitd.waf.seclang import load
 
-from ..engines import compiling
+from ...databases import compiling
 from ..message import Request
 
 RULES = Path(ratelimitd.__file__).parent / "waf" / "rules" / "builtin.conf"
