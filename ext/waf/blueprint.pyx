@@ -69,9 +69,11 @@ class Blueprint:
     store: list = field(default_factory=list)          # names of TX and its kin: slot is the index
 
 
-def draw(program) -> Blueprint:
+def draw(program, batch=True) -> Blueprint:
+    """Without `batch` no link is batched."""
     blueprint = Blueprint(list(program.links))
-    find_batched(blueprint)
+    if batch:
+        find_batched(blueprint)
     blueprint.chains = sorted({chain for index in blueprint.batched for chain in chains_of(blueprint.links[index])})
     number = {chain: i for i, chain in enumerate(blueprint.chains)}
     blueprint.chains_of = {index: [number[chain] for chain in chains_of(blueprint.links[index])] for index in blueprint.batched}
@@ -190,7 +192,8 @@ def looks_at(link, source, is_name, name) -> bool:
     for selector in link.selectors:
         sources, names = sources_of(selector.variable)
         if not selector.exclude and source in sources and names == is_name and (not selector.name or selector.name == name):
-            return not (name and excluded(link, selector.variable, name))
+            if not (name and excluded(link, selector.variable, name)):
+                return True
     return False
 
 

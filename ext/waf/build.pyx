@@ -523,7 +523,7 @@ def bad_patterns(ir) -> list:
     ]
 
 
-cdef waf_program *waf_build(object ir, object cache_dir) except NULL:
+cdef waf_program *waf_build(object ir, object cache_dir, bint direct=False) except NULL:
     cdef waf_program *program = <waf_program *>calloc(1, sizeof(waf_program))
     cdef waf_link *links
     cdef uint32_t i
@@ -534,7 +534,7 @@ cdef waf_program *waf_build(object ir, object cache_dir) except NULL:
     arena_reset(&program.memory, <size_t>1 << 40, 0)
     cdef Builder builder = Builder()
     try:
-        blueprint = plan.draw(ir)
+        blueprint = plan.draw(ir, batch=not direct)
         builder.tables = {}
         builder.held = []
         builder.program = program
@@ -560,7 +560,7 @@ cdef waf_program *waf_build(object ir, object cache_dir) except NULL:
         scores = {b"tx." + name for name in ir.scores}
         links = <waf_link *>room(program, len(ir.links) * sizeof(waf_link))
         program.links = links
-        direct = []
+        in_turn = []
         batched = {index: i for i, index in enumerate(blueprint.batched)}
         for i, link in enumerate(ir.links):
             if i in batched:
@@ -568,9 +568,9 @@ cdef waf_program *waf_build(object ir, object cache_dir) except NULL:
                 links[i].batch = batched[i]
             builder.link(&links[i], link, i, first, scores)
             if first and i not in batched:
-                direct.append(i)
+                in_turn.append(i)
             first = not link.chained
-        program.direct = bit_set(program, direct, program.link_count)
+        program.direct = bit_set(program, in_turn, program.link_count)
         for phase in range(6):
             program.phases[phase] = sum(1 for link in ir.links if link.phase <= phase)
         builder.nodes()

@@ -6,8 +6,9 @@ from ratelimitd._ext.convert cimport Request, Response
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.waf.build cimport waf_build, waf_databases, waf_free
 from ratelimitd._ext.waf.constants cimport WAF_SOURCES
-from ratelimitd._ext.waf.layout cimport waf_fired, waf_program, waf_result, waf_scratch
+from ratelimitd._ext.waf.layout cimport waf_fired, waf_program, waf_result, waf_scratch, waf_value
 from ratelimitd._ext.waf.select cimport item_name
+from ratelimitd._ext.waf.store cimport value_text
 from ratelimitd._ext.waf.transaction cimport waf_request, waf_response, waf_scratch_free, waf_scratch_new, waf_scratch_prepare
 
 import time
@@ -30,10 +31,11 @@ cdef class Program:
     cdef waf_scratch *scratch
     cdef waf_result *result
 
-    def __init__(self, program, cache_dir=None):
+    def __init__(self, program, cache_dir=None, bint direct=False):
+        """direct: without any of the shortcuts of scanning."""
         self.result = <waf_result *>calloc(1, sizeof(waf_result))
         self.scratch = waf_scratch_new()
-        self.program = waf_build(program, cache_dir)
+        self.program = waf_build(program, cache_dir, direct)
         if waf_scratch_prepare(self.scratch, self.program) != 0:
             raise MemoryError
 
@@ -48,6 +50,24 @@ cdef class Program:
     def memory(self):
         """Bytes of the program, but for databases and regular expressions; how many of the latter it has."""
         return self.program.memory.held, self.program.regex_count
+
+    def store(self) -> dict:
+        """Name -> value of what is set in TX and its kin after the last request."""
+        cdef waf_value *value
+        cdef uint32_t i
+        cdef uint32_t at
+        found = {}
+        for i in range(self.program.store_count + self.scratch.dynamic_count):
+            if i < self.program.store_count:
+                name = self.program.store_names[i]
+                value = &self.scratch.store[i]
+            else:
+                at = self.scratch.dynamic_order[i - self.program.store_count]
+                name = self.scratch.dynamic[at].name
+                value = &self.scratch.dynamic[at].value
+            if value.set:
+                found[taken(name)] = taken(value_text(self.scratch, value))
+        return found
 
     def direct(self):
         """First links that are evaluated in their turn, whatever the request."""

@@ -2,12 +2,12 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from ratelimitd._ext.bytes.transform cimport rl_byte_classes, rl_transform, rl_transform_room
 from ratelimitd._ext.core cimport rl_view
-from ratelimitd._ext.scan.arena cimport arena_commit, arena_reserve
+from ratelimitd._ext.scan.arena cimport arena_commit, arena_reserve, scan_arena
 from ratelimitd._ext.waf.act cimport act_on_match, act_on_rule
 from ratelimitd._ext.waf.constants cimport *
 from ratelimitd._ext.waf.fields cimport digits
 from ratelimitd._ext.waf.layout cimport (
-    WAF_FIRED, WAF_LITERAL, WAF_MATCHED, waf_field, waf_fired, waf_hit, waf_item, waf_link, waf_program, waf_scratch, waf_selector,
+    WAF_FIRED, WAF_LITERAL, WAF_MATCHED, waf_fired, waf_hit, waf_item, waf_link, waf_program, waf_scratch, waf_selector,
 )
 from ratelimitd._ext.waf.operate cimport capture, operate
 from ratelimitd._ext.waf.select cimport (
@@ -39,7 +39,7 @@ cdef bint try_value(waf_scratch *scratch, const waf_link *link, rl_view argument
     return True
 
 
-cdef bint try_item(waf_scratch *scratch, const waf_link *link, rl_view argument, waf_item *item) noexcept nogil:
+cdef bint try_steps(waf_scratch *scratch, const waf_link *link, rl_view argument, waf_item *item) noexcept nogil:
     """The operator on the transformed value; with multiMatch on every distinct step on the way."""
     cdef bint any = False
     cdef uint32_t i
@@ -60,6 +60,18 @@ cdef bint try_item(waf_scratch *scratch, const waf_link *link, rl_view argument,
         if link.multi_match:
             any |= try_value(scratch, link, argument, item)
     return any if link.multi_match else try_value(scratch, link, argument, item)
+
+
+cdef bint try_item(waf_scratch *scratch, const waf_link *link, rl_view argument, waf_item *item) noexcept nogil:
+    """Gives back the memory of transformations that nobody holds on to: many values times many links would use up the budget."""
+    cdef scan_arena before = scratch.memory
+    if try_steps(scratch, link, argument, item):
+        return True
+    if not (link.negated and link.capture):    # what did not match may be in TX:0 all the same
+        scratch.memory.current = before.current
+        scratch.memory.used = before.used
+        scratch.memory.committed = before.committed
+    return False
 
 
 cdef bint evaluate_items(waf_scratch *scratch, const waf_link *link, uint32_t index) noexcept nogil:
@@ -90,37 +102,36 @@ cdef bint evaluate_items(waf_scratch *scratch, const waf_link *link, uint32_t in
     return any
 
 
-cdef bint item_of(waf_scratch *scratch, const waf_link *link, const waf_hit *hit, waf_item *item) noexcept nogil:
-    """What a hit means to the link: 0 when its selectors do not hold the field."""
-    cdef const waf_field *field = &scratch.fields[hit.field]
-    cdef const waf_selector *selector
-    cdef uint32_t i
-    for i in range(link.selector_count):
-        selector = &link.selectors[i]
-        if not selector.count and variable_covers(selector.variable, hit.source, hit.is_name) and selector_holds(scratch, selector, field.name):
-            item.variable = selector.variable
-            item.name = field.name
-            item.value = hit.text
-            return True
-    return False
+cdef bint holds_hit(waf_scratch *scratch, const waf_selector *selector, const waf_hit *hit, waf_item *item) noexcept nogil:
+    """Fills in what a hit means to the selector, if that holds its field."""
+    cdef rl_view name = scratch.fields[hit.field].name
+    if selector.count or not variable_covers(selector.variable, hit.source, hit.is_name) or not selector_holds(scratch, selector, name):
+        return False
+    item.variable = selector.variable
+    item.name = name
+    item.value = hit.text
+    return True
 
 
 cdef bint evaluate_hits(waf_scratch *scratch, const waf_link *link, uint32_t index) noexcept nogil:
-    """What scanning has found for the link."""
+    """What scanning has found for the link, in the order in which it would have come upon it: captures and MATCHED_VAR are of the last."""
     cdef bint any = False
-    cdef uint32_t at = scratch.hit_first[index]
+    cdef uint32_t i
+    cdef uint32_t at
     cdef const waf_hit *hit
     cdef waf_item item
-    while at:
-        hit = &scratch.hits[at - 1]
-        at = hit.next
-        if not item_of(scratch, link, hit, &item) or item_excluded(scratch, link, index, &item):
-            continue
-        capture(scratch, link, item.value)
-        matched(scratch, link, &item)
-        if link.once:
-            return True
-        any = True
+    for i in range(link.selector_count):
+        at = scratch.hit_first[index]
+        while at:
+            hit = &scratch.hits[at - 1]
+            at = hit.next
+            if not holds_hit(scratch, &link.selectors[i], hit, &item) or item_excluded(scratch, link, index, &item):
+                continue
+            capture(scratch, link, item.value)
+            matched(scratch, link, &item)
+            if link.once:
+                return True
+            any = True
     return any
 
 

@@ -66,17 +66,18 @@ cdef void add_hit(waf_scratch *scratch, const origin *where, uint32_t link, rl_v
 
 
 cdef void apply_one(waf_scratch *scratch, const origin *where, const waf_group *group, uint32_t expression, rl_view text, uint64_t chains) noexcept nogil:
-    """The links of the slot that look for the expression in strings of these chains. One that looks at several steps is told once."""
+    """The links of the slot that look for the expression in strings of these chains. With multiMatch a link has a use for each step, in their
+    order: a step that has left the string as it was is no match of its own."""
+    cdef uint32_t first = group.first_use[expression]
     cdef uint32_t at
     cdef const waf_use *use
-    cdef uint32_t told = <uint32_t>-1
-    for at in range(group.first_use[expression], group.first_use[expression + 1]):
+    for at in range(first, group.first_use[expression + 1]):
         use = &group.uses[at]
-        if use.link == told:    # a link's uses stand together
+        if not (chains >> use.chain & 1 and where.slot.batch[use.batch >> 6] >> (use.batch & 63) & 1):
             continue
-        if chains >> use.chain & 1 and where.slot.batch[use.batch >> 6] >> (use.batch & 63) & 1:
-            add_hit(scratch, where, use.link, text)
-            told = use.link
+        if at > first and group.uses[at - 1].link == use.link and chains >> group.uses[at - 1].chain & 1:
+            continue
+        add_hit(scratch, where, use.link, text)
 
 
 cdef bint wanted(const origin *where, const waf_group *group, uint32_t expression, uint64_t chains) noexcept nogil:
