@@ -27,6 +27,18 @@ def configuration(sources: Sequence[str | Path]) -> Configuration:
     )
 
 
+def asked(request: Request) -> dict[str, Any]:
+    """The request as our engine's probe takes it."""
+    return {
+        "method": request.method.encode(),
+        "path": request.uri,
+        "protocol": request.version.encode(),
+        "headers": list(request.headers),
+        "body": request.body,
+        "source_address": b"127.0.0.1",
+    }
+
+
 class Ours:
     def __init__(self, sources: Sequence[str | Path]) -> None:
         from ratelimitd._ext.waf.probe import Program
@@ -38,15 +50,7 @@ class Ours:
 
     def run(self, request: Request, response: Response | None = None, detect: bool = True) -> dict[str, Any]:
         """The result; with a response, that of its phases, and what the request has fired is in it too."""
-        asked = {
-            "method": request.method.encode(),
-            "path": request.uri,
-            "protocol": request.version.encode(),
-            "headers": list(request.headers),
-            "body": request.body,
-            "source_address": b"127.0.0.1",
-        }
-        result: dict[str, Any] = self.program.run(asked, detect=detect)
+        result: dict[str, Any] = self.program.run(asked(request), detect=detect)
         if response is not None:
             answered = {
                 "status": response.status,
@@ -55,7 +59,7 @@ class Ours:
                 "body": response.body,
             }
             fired = result["fired"]
-            result = self.program.run_response(asked, answered, detect=detect)
+            result = self.program.run_response(asked(request), answered, detect=detect)
             result["fired"] = fired + result["fired"]
         return result
 
