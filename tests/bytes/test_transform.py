@@ -5,18 +5,16 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import json
 import operator
 import random
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from ratelimitd._ext.bytes import probe
 from ratelimitd.policy.plan import Transformation
-from tests.bytes.seclang import CASES, case_bytes, needs_cases
+from tests.bytes.seclang import case_bytes, needs_cases, transformation_cases
 
 FILES = {
     Transformation.LOWERCASE: "lowercase",
@@ -63,20 +61,10 @@ def transform(kind: Transformation, text: bytes) -> bytes:
     return text if changed is None else changed
 
 
-def cases(kind: Transformation) -> list[dict[str, Any]]:
-    loaded: list[dict[str, Any]] = json.loads((CASES / "transformations" / f"{FILES[kind]}.json").read_text())
-    for case in loaded:
-        if kind is Transformation.CSS_DECODE and case["input"].endswith("\\\0  string"):
-            case["input"] = case["input"].replace(
-                "\0", "0"
-            )  # the output shows that "\\0" was meant, an escape of one digit
-    return loaded
-
-
 @needs_cases
 @pytest.mark.parametrize("kind", [k for k in Transformation if k not in NO_CASES], ids=lambda k: k.name.lower())
 def test_the_seclang_suite(kind: Transformation) -> None:
-    for case in cases(kind):
+    for case in transformation_cases(FILES[kind]):
         assert transform(kind, case_bytes(case["input"])) == case_bytes(case["output"]), case
 
 
