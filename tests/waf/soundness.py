@@ -1,7 +1,10 @@
 """A program twice: with the shortcuts of scanning, and without any of them. Both must see the same matches.
 
 Directly, a link transforms each value that it looks at and asks its operator, as the language is defined: neither trie
-nor de-duplication, neither lanes, needs and erased bytes nor batching are in the way.
+nor de-duplication, neither lanes, needs and erased bytes nor batching are in the way. What both have in common is tested
+in tests/bytes: the byte classes of a single transformation, and libinjection's gates.
+
+Values are compared without regard to ASCII case: they are counted as names of variables, which have none.
 """
 
 from __future__ import annotations
@@ -59,8 +62,6 @@ class Pair:
         with compiling() as databases:
             self.scanning = Probe(watching, databases)
             self.direct = Probe(watching, databases, direct=True)
-        # With several steps to match, which of a value's strings comes last is nobody's business.
-        self.unordered = {link.rule for link in program.links if link.multi_match}
 
     def run(self, probe: Probe, request: Request) -> Seen:
         found = probe.run(asked(request), detect=True)
