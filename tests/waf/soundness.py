@@ -1,8 +1,8 @@
 """A program twice: with the shortcuts of scanning, and without any of them. Both must see the same matches.
 
 Directly, a link transforms each value that it looks at and asks its operator, as the language is defined: neither trie
-nor de-duplication, neither lanes, needs and erased bytes nor batching are in the way. What both have in common is tested
-in tests/bytes: the byte classes of a single transformation, and libinjection's gates.
+nor de-duplication, neither lanes, needs and erased bytes nor batching are in the way. What both have in common is
+tested in tests/bytes: the byte classes of a single transformation, and libinjection's gates.
 
 Values are compared without regard to ASCII case: they are counted as names of variables, which have none.
 """
