@@ -1,5 +1,5 @@
 """Builds the immutable snapshot from a plan. Runs in the control plane, under the interpreter lock except where something is compiled."""
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 

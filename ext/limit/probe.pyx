@@ -1,5 +1,5 @@
 """The counting room, opened to tests: thin wrappers of key, window and table, no logic of their own."""
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from ratelimitd._ext.limit.key cimport key_digest, key_hash, key_secret

@@ -1,6 +1,6 @@
 """The functions of match/ for tests, over policy/plan.py and policy/request.py. Every text of a request lies in a heap block of exactly
 its size (an empty one is NULL), so that a sanitizer sees every byte read beyond it."""
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from libcpp cimport bool as cpp_bool

@@ -1,6 +1,6 @@
 """A server with a spine that allows all but paths beginning with /deny, and the timer wheel, for tests only."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
 from ratelimitd._ext.core cimport rl_spine

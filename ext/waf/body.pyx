@@ -2,9 +2,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, strlen
 
 from ratelimitd._ext.bytes.form_data cimport (
-    RL_FORM_DATA_CRLF_LINE, RL_FORM_DATA_END, RL_FORM_DATA_FIELD, RL_FORM_DATA_FILE, RL_FORM_DATA_FILENAME, RL_FORM_DATA_HEADER,
-    RL_FORM_DATA_LF_LINE, RL_FORM_DATA_NAME, RL_FORM_DATA_STRICT_ERROR, rl_form_data, rl_form_data_item, rl_form_data_next, rl_form_data_room,
-    rl_form_data_start,
+    RL_FORM_DATA_END, RL_FORM_DATA_FIELD, RL_FORM_DATA_FILE, RL_FORM_DATA_FILENAME, RL_FORM_DATA_HEADER, RL_FORM_DATA_NAME, rl_form_data,
+    rl_form_data_item, rl_form_data_next, rl_form_data_room, rl_form_data_start,
 )
 from ratelimitd._ext.bytes.inflate cimport RL_INFLATE_FREE_BYTES, RL_INFLATE_OK, rl_inflate, rl_inflate_limits, rl_inflate_room
 from ratelimitd._ext.bytes.json_args cimport (

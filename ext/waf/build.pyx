@@ -1,4 +1,4 @@
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
@@ -8,7 +8,7 @@ from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.scan.arena cimport arena_free, arena_reset, arena_zeroed
 from ratelimitd._ext.scan.database cimport database_acquire, database_fault, database_release, shared_database
 from ratelimitd._ext.scan.hs cimport HS_SUCCESS, hs_alloc_scratch, hs_free_scratch, hs_scan, hs_scratch_t
-from ratelimitd._ext.waf.constants cimport WAF_OP_RX, WAF_SOURCES
+from ratelimitd._ext.waf.constants cimport WAF_SOURCES
 from ratelimitd._ext.waf.layout cimport (
     WAF_LITERAL, waf_ctl, waf_group, waf_lane, waf_link, waf_name, waf_networks, waf_node, waf_part, waf_program, waf_row, waf_selector, waf_set, waf_slot,
     waf_source, waf_step,

@@ -7,7 +7,7 @@ from ratelimitd._ext.bytes.uri cimport rl_uri, rl_uri_read
 from ratelimitd._ext.core cimport rl_pair, rl_request, rl_view
 from ratelimitd._ext.scan.arena cimport arena_commit, arena_reserve
 from ratelimitd._ext.waf.constants cimport *
-from ratelimitd._ext.waf.layout cimport WAF_FIELDS, waf_field, waf_name, waf_program, waf_scratch, waf_value
+from ratelimitd._ext.waf.layout cimport WAF_FIELDS, waf_field, waf_program, waf_scratch, waf_value
 from ratelimitd._ext.waf.store cimport value_set_number, value_text
 
 cdef extern from "bytes/hash.h" nogil:

@@ -6,7 +6,7 @@ from ratelimitd._ext.convert cimport Request, Response
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.waf.build cimport waf_build, waf_databases, waf_free
 from ratelimitd._ext.waf.constants cimport WAF_SOURCES
-from ratelimitd._ext.waf.layout cimport waf_fired, waf_program, waf_result, waf_scratch, waf_value
+from ratelimitd._ext.waf.layout cimport waf_program, waf_result, waf_scratch, waf_value
 from ratelimitd._ext.waf.select cimport item_name
 from ratelimitd._ext.waf.store cimport value_text
 from ratelimitd._ext.waf.transaction cimport waf_request, waf_response, waf_scratch_free, waf_scratch_new, waf_scratch_prepare

@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from ratelimitd._ext.bytes.transform cimport rl_byte_classes, rl_transform, rl_transform_room
 from ratelimitd._ext.core cimport rl_view

@@ -1,11 +1,9 @@
-from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.string cimport memcmp, strlen
 
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.waf.constants cimport *
-from ratelimitd._ext.waf.layout cimport (
-    WAF_CAPTURES, WAF_LITERAL, waf_field, waf_item, waf_link, waf_scratch, waf_selector, waf_value,
-)
+from ratelimitd._ext.waf.layout cimport WAF_LITERAL, waf_field, waf_item, waf_link, waf_scratch, waf_selector, waf_value
 from ratelimitd._ext.waf.fields cimport computed, joined
 from ratelimitd._ext.waf.operate cimport finds
 from ratelimitd._ext.waf.store cimport store_at, value_text

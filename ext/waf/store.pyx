@@ -1,9 +1,9 @@
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.scan.arena cimport arena_commit, arena_reserve
-from ratelimitd._ext.waf.layout cimport WAF_CAPTURES, WAF_DYNAMIC, waf_dynamic, waf_name, waf_program, waf_scratch, waf_value
+from ratelimitd._ext.waf.layout cimport WAF_DYNAMIC, waf_dynamic, waf_program, waf_scratch, waf_value
 
 cdef extern from "bytes/hash.h" nogil:
     uint64_t rl_hash(rl_view text)

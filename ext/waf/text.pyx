@@ -3,7 +3,6 @@ from libc.string cimport memcpy
 
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.scan.arena cimport arena_commit, arena_reserve
-from ratelimitd._ext.waf.constants cimport WAF_RULE_ID
 from ratelimitd._ext.waf.layout cimport WAF_LITERAL, waf_item, waf_part, waf_scratch, waf_selector, waf_text
 from ratelimitd._ext.waf.select cimport waf_cursor, cursor_next, cursor_start
 

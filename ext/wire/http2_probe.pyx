@@ -1,6 +1,6 @@
 """The HTTP/2 connection and the stateless parts of gRPC, without a socket, for tests only."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from ratelimitd._ext.core cimport rl_view
 

@@ -4,7 +4,7 @@ Requests come back as dicts of bytes and ints; verdicts go in as dicts with the 
 ValueError. Input lies in a heap block of exactly its size, so that a sanitizer sees every byte read beyond it.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from libcpp cimport bool as boolean
