@@ -23,15 +23,20 @@ cdef rl_view literal(const char *text) noexcept nogil:
     return rl_view(text, <uint32_t>strlen(text))
 
 
+cdef rl_view there(rl_view text) noexcept nogil:
+    """The text, which is somewhere even when it is empty: memcpy and its kin want no NULL."""
+    return text if text.size else NOTHING
+
+
 cdef rl_view joined(waf_scratch *scratch, rl_view a, rl_view b, rl_view c) noexcept nogil:
     cdef size_t size = <size_t>a.size + b.size + c.size
     cdef char *room = arena_reserve(&scratch.memory, size + 1)
     if room == NULL:
         scratch.out.error = 1
         return NOTHING
-    memcpy(room, a.data, a.size)
-    memcpy(room + a.size, b.data, b.size)
-    memcpy(room + a.size + b.size, c.data, c.size)
+    memcpy(room, there(a).data, a.size)
+    memcpy(room + a.size, there(b).data, b.size)
+    memcpy(room + a.size + b.size, there(c).data, c.size)
     arena_commit(&scratch.memory, size)
     return rl_view(room, <uint32_t>size)
 
@@ -79,8 +84,8 @@ cdef void field_add(waf_scratch *scratch, uint16_t source, rl_view name, rl_view
     field = &scratch.fields[scratch.field_count]
     scratch.field_count += 1
     number = scratch.field_count
-    field.name = name
-    field.value = value
+    field.name = there(name)
+    field.value = there(value)
     field.name_id = name_id(scratch.program, name) if name.size else 0
     field.next = 0
     if scratch.sources[source].last:
