@@ -192,7 +192,6 @@ def corpora() -> dict[str, list[bytes]]:
         "inflate": list(inflate()),
         "operators": [param + SEPARATOR + text for param, text in OPERATORS],
         "pcre": [b"\x00" + pattern + SEPARATOR + text for pattern, text in PATTERNS],
-        "bodies": JSON + [TYPE + SEPARATOR + body for body in MULTIPART],
         "messages": list(messages()),
         "http2": list(http2()),
         "injection": [text[:300] for text in texts()],
