@@ -57,13 +57,13 @@ cdef void check(void *shared, uint32_t worker, int64_t now_ns, const rl_request 
     if domain.list_count and _check_lists(mine, domain, verdict):
         _finish(self, mine, domain, now_ns, request, verdict)
         return
-    mine.by_score = 0
+    mine.by_score = mine.surcharged = 0
     if domain.limit_count:
         limits_decide(self, mine, domain, now_ns, request, verdict)
     if verdict.decision == RL_ALLOW or request.explain:
         if domain.scan.profile_count:
             inspect(mine, domain, request, verdict)
-        if mine.by_score and verdict.score:
+        if (mine.by_score or mine.surcharged) and verdict.score:
             limits_charge_score(self, mine, domain, now_ns, request, verdict)
     _finish(self, mine, domain, now_ns, request, verdict)
 

@@ -41,7 +41,7 @@ cdef _limit(const snapshot_limit *limit, const rl_matcher *matcher, uint32_t ind
     rate = "unlimited" if limit.rate.unlimited else f"{limit.rate.rule.limit} in {limit.rate.rule.window_ms} ms"
     lines.append(
         f"  limit {_text(limit.name)}: {rate}, {ALGORITHMS[limit.rate.rule.algorithm]}"
-        f"{' (shadow)' if limit.shadow else ''}, {limit.key_count} key parts, cost {limit.cost}, slot {limit.slot}, "
+        f"{' (shadow)' if limit.shadow else ''}, {limit.key_count} key parts, cost {limit.cost}, score cost {limit.score_cost}, slot {limit.slot}, "
         f"identity {identity}{_match(matcher, index)}"
     )
 

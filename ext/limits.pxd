@@ -10,8 +10,8 @@ cdef void limits_decide(
     check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, rl_verdict *verdict
 ) noexcept nogil
 
-# After the scan: charges the limits by score, whatever was decided, unless a limit had denied before. A charge is at most the limit itself, and
-# one that had nothing left is charged no more, so that a token bucket, too, is free again within two windows.
+# After the scan: charges the limits by score, and what the score costs in the others, whatever was decided, unless a limit had denied before. A
+# charge is at most the limit itself, and one that had nothing left is charged no more, so that a token bucket, too, is free again within two windows.
 cdef void limits_charge_score(
     check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, rl_verdict *verdict
 ) noexcept nogil

@@ -38,7 +38,7 @@ cdef uint32_t _begin_states(
     """A state for each limit that applies and, unless it is unlimited, a hit. Returns how many hits stand at the front."""
     cdef uint32_t held = rl_matcher_run(domain.limit_matcher, mine.match_scratch, mine.attributes, mine.ids, TABLE_MAX_HITS)
     cdef uint32_t index, hit, states = 0, hits = 0
-    cdef bint by_score
+    cdef bint by_score, surcharge = False
     if held > TABLE_MAX_HITS:
         rl_count(&mine.totals.limits_truncated, 1)
         held = TABLE_MAX_HITS
@@ -53,9 +53,11 @@ cdef uint32_t _begin_states(
                 mine.by_score += 1
             else:
                 hits += 1
+                surcharge |= domain.limits[mine.ids[index]].score_cost != 0
         mine.ids[states] = mine.ids[index]
         states += 1
     verdict.state_count = <uint16_t>states
+    mine.surcharged = hits if surcharge else 0
     return hits
 
 
@@ -152,17 +154,31 @@ cdef void limits_charge_score(
     check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, rl_verdict *verdict
 ) noexcept nogil:
     cdef uint32_t first = <uint32_t>TABLE_MAX_HITS - mine.by_score
-    cdef uint32_t hit, at
-    cdef uint64_t charge
+    cdef uint32_t hit
     if request.dry_run or request.cost == 0:
         return
     if verdict.decision != RL_ALLOW and verdict.reason != RL_REASON_SCAN and verdict.reason != RL_REASON_PARTIAL_BODY:
         return
-    for hit in range(first, <uint32_t>TABLE_MAX_HITS):
+    for hit in range(mine.surcharged):
+        if domain.limits[mine.ids[mine.hit_of[hit]]].score_cost:
+            _charge_score(self, mine, domain, now_ns, hit, 1, verdict)
+    if mine.by_score:
+        _charge_score(self, mine, domain, now_ns, first, mine.by_score, verdict)
+
+
+cdef void _charge_score(
+    check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, uint32_t first, uint32_t count, rl_verdict *verdict
+) noexcept nogil:
+    """Charges what the score costs to `count` hits from `first` on, and shows what is left."""
+    cdef const snapshot_limit *limit
+    cdef uint32_t hit, at
+    cdef uint64_t charge
+    for hit in range(first, first + count):
         at = mine.hit_of[hit]
-        charge = 0 if verdict.states[at].over else <uint64_t>verdict.score * domain.limits[mine.ids[at]].cost
+        limit = &domain.limits[mine.ids[at]]
+        charge = 0 if verdict.states[at].over else <uint64_t>verdict.score * (limit.cost if limit.by_score else limit.score_cost)
         mine.hits[hit].cost = <uint32_t>min(charge, <uint64_t>mine.hits[hit].rule.limit)
-    table_charge(self.table, &mine.hits[first], mine.by_score, now_ns // 1000000)
-    for hit in range(first, <uint32_t>TABLE_MAX_HITS):
+    table_charge(self.table, &mine.hits[first], count, now_ns // 1000000)
+    for hit in range(first, first + count):
         if not verdict.states[mine.hit_of[hit]].over:
             _show(mine, hit, verdict)

@@ -33,6 +33,7 @@ cdef struct snapshot_limit:
     snapshot_key_part *key
     uint32_t key_count
     uint32_t cost
+    uint32_t score_cost   # of each point of the scan's score, beside the request's own cost
     uint32_t slot         # where it is counted
     uint16_t status
     uint8_t shadow

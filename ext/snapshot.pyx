@@ -210,6 +210,7 @@ cdef _build_limit(Snapshot self, snapshot_limit *out, object domain, object limi
         out.key[index].source = int(part.source)
         out.key[index].name = self._text(part.name)
     out.cost = limit.cost
+    out.score_cost = limit.score_cost
     out.slot = slot_of("limit", domain.name, limit.name)
     out.status = limit.status
     out.shadow = limit.shadow or domain.shadow

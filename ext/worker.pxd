@@ -55,6 +55,7 @@ cdef struct check_worker:
     table_hit hits[TABLE_MAX_HITS]
     uint8_t hit_of[TABLE_MAX_HITS]   # the state of a hit
     uint32_t by_score           # hits at the end of the array, which wait for the scan
+    uint32_t surcharged         # hits at its front, if the score costs more in one of them; else 0
     uint64_t *counts            # [COUNT_SLOTS][COUNT_KINDS]
     uint64_t *rule_matches      # [RULE_SLOTS]
     check_totals totals

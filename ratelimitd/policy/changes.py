@@ -82,6 +82,8 @@ def value_differences(old: Limit, new: Limit) -> list[str]:
         told.append(f"limit {old.rate.limit} -> {new.rate.limit}")
     if old.cost != new.cost:
         told.append(f"cost {old.cost} -> {new.cost}")
+    if old.score_cost != new.score_cost:
+        told.append(f"score_cost {old.score_cost} -> {new.score_cost}")
     if old.shadow != new.shadow:
         told.append("now shadow" if new.shadow else "now enforced")
     if old.status != new.status:

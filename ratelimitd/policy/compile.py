@@ -139,6 +139,7 @@ def compile_limit(domain: str, name: str, spec: LimitSpec) -> Limit:
         buckets=spec.buckets,
         cost=spec.cost,
         by_score=spec.count == "scan_score",
+        score_cost=spec.score_cost,
         shadow=spec.mode == "shadow",
         skip_missing_key=spec.missing_key == "skip",
         status=spec.status,

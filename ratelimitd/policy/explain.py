@@ -138,11 +138,18 @@ def limit_lines(limit: Limit) -> Iterator[str]:
     missing = " (requests without it are not counted)" if limit.skip_missing_key else ""
     yield f"    key: {key_words(limit.key)}{missing}"
     buckets = f", {limit.buckets} buckets" if limit.buckets > 1 else ""
-    cost = f", cost x {limit.cost}" if limit.cost != 1 else ""
+    cost = cost_words(limit)
     status = f", status {limit.status}" if limit.status != 429 else ""
     yield f"    algorithm: {limit.algorithm.name.lower()}{buckets}{cost}{status}; identity {limit.identity.hex()}"
     for override in limit.overrides:
         yield f"    override {override_words(override, limit.algorithm)}"
+
+
+def cost_words(limit: Limit) -> str:
+    counted = ", counts the scan's score" if limit.by_score else ""
+    cost = f", cost x {limit.cost}" if limit.cost != 1 else ""
+    extra = f", {limit.score_cost} more for each point of the scan's score" if limit.score_cost else ""
+    return counted + cost + extra
 
 
 def scan_lines(scan: Scan, searched: Searched | None) -> Iterator[str]:
@@ -236,6 +243,8 @@ def limit_data(limit: Limit) -> dict[str, Any]:
         "algorithm": limit.algorithm.name.lower(),
         "buckets": limit.buckets,
         "cost": limit.cost,
+        "count": "scan_score" if limit.by_score else "hits",
+        "score_cost": limit.score_cost,
         "shadow": limit.shadow,
         "missing_key": "skip" if limit.skip_missing_key else "share",
         "status": limit.status,

@@ -123,6 +123,7 @@ class Limit:
     buckets: int = 1  # sliding window: 1 (two-bucket estimate) or 2..8 sub-buckets
     cost: int = 1  # multiplies the request's cost
     by_score: bool = False  # its hits are the scan's score, charged once that is known
+    score_cost: int = 0  # of each point of the scan's score, beside the request's own cost; 0 with by_score
     shadow: bool = False
     skip_missing_key: bool = False  # a missing key part: skip the limit (else it counts as empty)
     status: int = 429

@@ -119,6 +119,9 @@ class LimitSpec(Spec):
         default=1, description="Sliding window: sub-buckets; more is more exact."
     )
     cost: f.PositiveCount = Field(default=1, description="Multiplies the cost of a request.")
+    score_cost: f.Count = Field(
+        default=0, description="Hits that each point of the scan's score costs more: suspicious requests count extra."
+    )
     mode: f.ModeName = Field(default="enforce", description="shadow: counted and reported, never applied.")
     unlimited: StrictBool = Field(default=False, description="Count, but never deny.")
     overrides: dict[f.Text, OverrideSpec] = Field(

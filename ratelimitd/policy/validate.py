@@ -271,6 +271,9 @@ def check_limits(f: Findings) -> None:
         for pattern, override in spec.overrides.items():
             check_override(f, spec, pattern, override, (*path, "overrides", pattern))
         check_overrides(f, spec, (*path, "overrides"))
+        if spec.count == "scan_score" and spec.score_cost:
+            message, hint = "score_cost belongs to limits that count hits", "write cost: what each point costs"
+            f.error("P302", message, (*path, "score_cost"), hint, key=True)
         if spec.on_store_loss != "local":
             message = f"on_store_loss: {spec.on_store_loss} needs a shared store, which this version does not have"
             f.error("P313", message, (*path, "on_store_loss"), "remove the key, or write local")
@@ -456,9 +459,10 @@ def check_rules_to_scan(f: Findings, scan: ScanSpec) -> None:
     if on and known and not any((w.rules or w.rulesets) for w in (scan, *scan.profiles.values())):
         f.warning("P404", "scan has no rules", ("scan",), "add `rulesets: [builtin]`, or rules", key=True)
     for name, limit in f.spec.limits.items():
-        if limit.count == "scan_score" and not on and f.whole(("scan",)):
+        key = "count" if limit.count == "scan_score" else "score_cost"
+        if (key == "count" or limit.score_cost) and not on and f.whole(("scan",)):
             message = f"limit '{name}' counts what the scan finds, and the scan is off"
-            f.warning("P404", message, ("limits", name, "count"), "add scan: {mode: detect, rulesets: [builtin]}")
+            f.warning("P404", message, ("limits", name, key), "add scan: {mode: detect, rulesets: [builtin]}")
 
 
 def check_way(f: Findings, way: ProfileSpec, path: Path, seen: dict[str, Path]) -> None:

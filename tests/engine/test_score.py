@@ -140,3 +140,48 @@ def test_it_decides_as_the_model(algorithm: Algorithm, mode: ScanMode) -> None:
             assert answer["limits"][0]["remaining"] == window.peek(rule, counter, now).remaining
         seen.add(answer["reason"])
     assert {"", "over_limit"} <= seen
+
+
+# ---- what a score costs in an ordinary limit
+
+
+def left(answer: dict[str, Any], name: str) -> int:
+    return int(next(state["remaining"] for state in answer["limits"] if state["name"] == name))
+
+
+def test_each_point_of_a_score_costs_more() -> None:
+    target = engine(limit("plain", 50), limit("dear", 50, score_cost=4))
+    answers = [target.check(asked(score), now_ns=START) for score in (0, 5, 0)]
+    assert [left(answer, "plain") for answer in answers] == [49, 48, 47]
+    assert [left(answer, "dear") for answer in answers] == [49, 28, 27]
+
+
+def test_the_request_that_scores_passes_and_the_next_is_denied() -> None:
+    for all_or_none in (True, False):
+        target = engine(limit("dear", 50, score_cost=10), all_or_none=all_or_none)
+        assert target.check(asked(31), now_ns=START)["decision"] == "allow"
+        denied = target.check(asked(31), now_ns=START)
+        assert (denied["decision"], denied["decided_by"]) == ("deny", "dear")
+        found = target.lookup("shop", "dear", ["203.0.113.7"], now_ns=START)
+        assert found is not None
+        assert found["used"] == 51, "at most the limit at once, and nothing for who is denied"
+
+
+def test_what_the_scan_blocks_costs_too() -> None:
+    target = engine(limit("dear", 100, score_cost=2), mode=ScanMode.BLOCK)
+    assert target.check(asked(16), now_ns=START)["reason"] == "scan"
+    assert left(target.check(asked(0), now_ns=START), "dear") == 100 - 1 - 32 - 1
+
+
+@pytest.mark.parametrize("changes", [{"dry_run": True}, {"cost": 0}])
+def test_who_only_looks_is_not_charged_for_the_score(changes: dict[str, Any]) -> None:
+    target = engine(limit("dear", 50, score_cost=4))
+    assert target.check(asked(9, **changes), now_ns=START)["score"] == 9
+    assert left(target.check(asked(0), now_ns=START), "dear") == 49
+
+
+def test_limits_of_both_kinds_are_charged_by_one_score() -> None:
+    unlimited = limit("open", rate=Rate(50, 60_000, unlimited=True), score_cost=4)
+    target = engine(unlimited, penalty(20), limit("dear", 50, score_cost=1), limit("plain", 50))
+    answer = target.check(asked(7), now_ns=START)
+    assert [left(answer, name) for name in ("penalty", "dear", "plain")] == [13, 42, 49]

@@ -242,6 +242,19 @@ def test_a_limit_may_count_what_the_scan_finds() -> None:
     assert [w.code for w in load_text("version: 1\ndomain: shop\n" + text).warnings] == ["P404"]
 
 
+def test_a_score_may_cost_hits() -> None:
+    text = "limits:\n  dear: {key: client.ip, limit: 20, window: 10m, score_cost: 3}\n"
+    scan = "scan: {mode: detect, rulesets: [builtin]}\n"
+    (found,) = load_text("version: 1\ndomain: shop\n" + text + scan).plan.domains[0].limits
+    assert (found.score_cost, found.by_score) == (3, False)
+    (plain,) = load_text("version: 1\ndomain: shop\n" + text.replace(", score_cost: 3", "")).plan.domains[0].limits
+    assert found.identity == plain.identity, "an edit keeps the counters"
+    assert [w.code for w in load_text("version: 1\ndomain: shop\n" + text).warnings] == ["P404"]
+    with pytest.raises(PolicyError) as caught:
+        load_text("version: 1\ndomain: shop\n" + text.replace("limit: 20", "limit: 20, count: scan_score") + scan)
+    assert [d.code for d in caught.value.diagnostics] == ["P302"]
+
+
 # ---- the built-in rules
 
 
