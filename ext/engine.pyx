@@ -18,6 +18,7 @@ from ratelimitd._ext.limit.key cimport key_digest
 from ratelimitd._ext.limit.table cimport (
     TABLE_ESTIMATED,
     TABLE_UNKNOWN,
+    table_commit,
     table_free,
     table_get_stats,
     table_lookup,
@@ -441,6 +442,13 @@ cdef class Engine:
             code = rl_server_listen(self.server, wanted, bound, sizeof(bound))
         self._must(code)
         return (<bytes>bound).decode()
+
+    def commit(self):
+        cdef bint enough
+        with nogil:
+            enough = table_commit(self.shared.table)
+        if not enough:
+            raise EngineError("not enough memory for so many keys: lower max_keys")
 
     def set_descriptors(self, descriptors):
         cdef bytes data = descriptors

@@ -118,6 +118,9 @@ class Engine:
     def bench(self, request: Mapping[str, Any], count: int, *, now_ns: int | None = None) -> float:
         """Decide one request `count` times without the interpreter lock; nanoseconds per check."""
 
+    def commit(self) -> None:
+        """Touch the memory of all max_keys, so that the first checks do not wait for it. EngineError: there is less."""
+
     def listen(self, address: str) -> str:
         """Bind; returns the address bound."""
 

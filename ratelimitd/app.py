@@ -108,6 +108,7 @@ class Process:
     async def run(self) -> int:
         self._install_signals()
         listener, admin_address = self._bind_admin()
+        self._engine.commit()
         with told(self._say_building):
             policy = self._reloader.first()
         bound = [self._listen(address) for address in self._settings.listen]

@@ -1,7 +1,9 @@
-// Address space reserved in one piece and touched lazily, so that a big table costs only what it uses.
+// Address space reserved in one piece, and touched lazily unless it is committed.
 #pragma once
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstddef>
 
 namespace rl {
@@ -16,6 +18,21 @@ inline void *memory_reserve(size_t bytes) {
   if (bytes >= kHugeFrom) madvise(start, bytes, MADV_HUGEPAGE);
 #endif
   return start;
+}
+
+// Touches every page, so that no later access waits for one: a huge page is zeroed in a millisecond, and a new table
+// would meet hundreds in its first second. false when there is not as much memory.
+inline bool memory_commit(void *start, size_t bytes) {
+#ifdef MADV_POPULATE_WRITE
+  if (madvise(start, bytes, MADV_POPULATE_WRITE) == 0) return true;
+  if (errno != EINVAL) return false;  // EINVAL: Linux before 5.14
+#endif
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  for (size_t at = 0; at < bytes; at += page) {
+    volatile char *byte = static_cast<volatile char *>(start) + at;
+    *byte = *byte;
+  }
+  return true;
 }
 
 inline void memory_release(void *start, size_t bytes) { munmap(start, bytes); }

@@ -37,6 +37,9 @@ cdef struct counter_table    # opaque
 cdef counter_table *table_new(uint64_t max_keys) noexcept nogil
 cdef void table_free(counter_table *table) noexcept nogil
 
+# Touches the memory that was reserved, before anybody counts: else the first hits wait for their pages. 0 when there is not so much.
+cdef bint table_commit(counter_table *table) noexcept nogil
+
 # Decides and counts `count` hits as one: shards are locked in order, every hit is peeked, then charged.
 # all_or_none: when a non-shadow hit is over, only nothing is charged (shadow hits neither); else every hit that fits is charged and
 # those that are over are not. dry: charge nothing. Returns the index of the first non-shadow hit that is over, or -1.

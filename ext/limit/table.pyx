@@ -51,6 +51,7 @@ from ratelimitd._ext.limit.window cimport (
 
 cdef extern from "limit/memory.h" namespace "rl" nogil:
     void *memory_reserve(size_t bytes) noexcept
+    bint memory_commit(void *start, size_t bytes) noexcept
     void memory_release(void *start, size_t bytes) noexcept
 
 
@@ -147,6 +148,10 @@ cdef counter_table *table_new(uint64_t max_keys) noexcept nogil:
 cdef void table_free(counter_table *table) noexcept nogil:
     if table != NULL:
         memory_release(table, table.bytes)
+
+
+cdef bint table_commit(counter_table *table) noexcept nogil:
+    return memory_commit(table, table.bytes)
 
 
 cdef inline counter_shard *shard_of(const counter_table *table, const key_digest *digest) noexcept nogil:

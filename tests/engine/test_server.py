@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import grpc
 import pytest
@@ -77,3 +78,13 @@ def test_swaps_under_load_fail_no_call_and_mix_no_policies(target: Engine) -> No
         caller.join()
     assert not faults
     assert seen <= {("a", pb.DECISION_DENY), ("b", pb.DECISION_ALLOW)}
+
+
+def test_committed_memory_is_there_before_the_first_check() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    engine = Engine(max_keys=1_000_000)
+    before = resident()
+    engine.commit()
+    assert resident() - before > 64_000_000
