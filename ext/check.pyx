@@ -150,7 +150,7 @@ cdef void _finish(
         verdict.reference = _random(mine)
         worker_count(mine, domain.slot, verdict.reason)
         if tell_may_deny(self, &mine.denials, now_ns, &weight):
-            tell(self, mine, domain, now_ns, request, verdict, weight)
+            tell(self, mine, domain, now_ns, request, verdict, weight, False)
         return
     worker_count(mine, domain.slot, verdict.reason)
     if verdict.shadow_denied:
@@ -158,13 +158,13 @@ cdef void _finish(
         if self.denials_per_second:
             # Rarer than other allows, and what a trial is about: a sample of both would miss most.
             if tell_may_deny(self, &mine.watched, now_ns, &weight):
-                tell(self, mine, domain, now_ns, request, verdict, weight)
+                tell(self, mine, domain, now_ns, request, verdict, weight, False)
             return
     if self.sample:
         mine.until_sample -= 1
         if mine.until_sample == 0:
             weight = tell_sample(self, mine, now_ns)
-            tell(self, mine, domain, now_ns, request, verdict, weight)
+            tell(self, mine, domain, now_ns, request, verdict, weight, False)
 
 
 cdef void _finish_response(
@@ -181,4 +181,4 @@ cdef void _finish_response(
     else:
         return
     if domain != NULL and tell_may_deny(self, &mine.denials if denied else &mine.watched, now_ns, &weight):
-        tell(self, mine, domain, now_ns, request, verdict, weight)
+        tell(self, mine, domain, now_ns, request, verdict, weight, True)

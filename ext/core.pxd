@@ -82,6 +82,7 @@ cdef extern from "core/verdict.h" nogil:
     ctypedef struct rl_rule_match:
         rl_view id
         rl_view target
+        rl_view value
         uint32_t score
 
     ctypedef struct rl_verdict:

@@ -348,7 +348,7 @@ cdef class Engine:
         if current is not None:
             domain = snapshot_find(current.data, native.data.domain)
         if domain == NULL or domain.scan.profile_count == 0:
-            return {"profile": -1, "rules": []}
+            return {"profile": -1, "rules": [], "variables": {}}
         with self._lock:
             mine = self.shared.workers[self.shared.worker_count - 1]
             worker_enter(&self.shared, self.shared.worker_count - 1)
@@ -357,7 +357,8 @@ cdef class Engine:
             worker_leave(&self.shared, self.shared.worker_count - 1)
         profile = &domain.scan.profiles[index]
         detect = mode != MODE_BLOCK or domain.shadow
-        return {"profile": index, "rules": waf_trace_request(profile.program, &native.data, profile.body_limit, detect)}
+        rules, variables = waf_trace_request(profile.program, &native.data, profile.body_limit, detect)
+        return {"profile": index, "rules": rules, "variables": variables}
 
     def bench(self, request, count, *, now_ns=None):
         """Decides the same request count times without the interpreter lock; nanoseconds per check. For benchmarks/micro.py."""

@@ -1,12 +1,12 @@
 # Decisions worth telling: a ring per worker, written by the worker, emptied by the control plane. Full: the event is dropped and counted.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ratelimitd._ext.core cimport rl_view
+from ratelimitd._ext.core cimport rl_rule_match, rl_view
 
 
 cdef enum:
-    EVENT_RING = 4096     # a power of two
-    EVENT_RULES = 4
+    EVENT_RING = 2048     # a power of two
+    EVENT_MATCHES = 8
     DECIDER_NONE = 0      # what decided_by names
     DECIDER_LIMIT = 1
     DECIDER_LIST = 2
@@ -24,6 +24,18 @@ cdef struct event_path:
     char data[254]
 
 
+# A rule that matched.
+cdef struct event_match:
+    uint32_t score
+    uint32_t value_size   # of the whole value
+    uint16_t id_size
+    uint16_t target_size
+    uint16_t kept         # bytes of the value that are here
+    char id[64]           # names of rules are no longer
+    char target[94]
+    char value[128]
+
+
 # Everything is copied: the snapshot may be gone when the event is read.
 cdef struct event:
     int64_t time_ns
@@ -34,7 +46,10 @@ cdef struct event:
     uint8_t decision
     uint8_t reason
     uint8_t shadow
-    uint8_t rule_count
+    uint8_t match_count
+    uint8_t more          # matches that found no room
+    uint8_t response      # it is about a response
+    uint8_t secret        # the domain hides keys: no value may be shown in clear
     uint8_t decider       # DECIDER_*
     event_text domain
     event_text decided_by
@@ -42,7 +57,7 @@ cdef struct event:
     event_text client
     event_text method
     event_path path
-    event_text rules[EVENT_RULES]
+    event_match matches[EVENT_MATCHES]
 
 
 cdef struct event_ring:
@@ -60,3 +75,4 @@ cdef void ring_push(event_ring *ring) noexcept nogil
 cdef object ring_pop(event_ring *ring, int limit)     # list of dicts, see _engine.pyi Event
 cdef void event_set(event_text *out, rl_view text) noexcept nogil
 cdef void event_set_path(event_path *out, rl_view text) noexcept nogil
+cdef void event_set_match(event_match *out, const rl_rule_match *match) noexcept nogil

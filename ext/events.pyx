@@ -2,7 +2,9 @@
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from ratelimitd._ext.core cimport RL_DENY, rl_count, rl_load_acquire, rl_store_release, rl_view
+from libc.stdint cimport uint16_t, uint32_t
+
+from ratelimitd._ext.core cimport RL_DENY, rl_count, rl_load_acquire, rl_rule_match, rl_store_release, rl_view
 
 REASONS = ("", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload")
 
@@ -43,6 +45,32 @@ cdef void event_set_path(event_path *out, rl_view text) noexcept nogil:
         memcpy(out.data, text.data, out.size)
 
 
+cdef uint16_t _keep(char *out, uint32_t room, rl_view text) noexcept nogil:
+    """As much as there is room for; how much that is."""
+    cdef uint32_t size = min(text.size, room)
+    if size:
+        memcpy(out, text.data, size)
+    return <uint16_t>size
+
+
+cdef void event_set_match(event_match *out, const rl_rule_match *match) noexcept nogil:
+    out.score = match.score
+    out.value_size = match.value.size
+    out.id_size = _keep(out.id, sizeof(out.id), match.id)
+    out.target_size = _keep(out.target, sizeof(out.target), match.target)
+    out.kept = _keep(out.value, sizeof(out.value), match.value)
+
+
+cdef dict _match(const event_match *match):
+    return {
+        "id": match.id[:match.id_size].decode("utf-8", "replace"),
+        "target": match.target[:match.target_size].decode("utf-8", "replace"),
+        "score": match.score,
+        "value": <bytes>match.value[:match.kept],
+        "size": match.value_size,
+    }
+
+
 cdef str _text(const event_text *text):
     return text.data[:text.size].decode("utf-8", "replace")
 
@@ -69,7 +97,10 @@ cdef object ring_pop(event_ring *ring, int limit):
             "path": one.path.data[:one.path.size].decode("utf-8", "replace"),
             "status": one.status,
             "score": one.score,
-            "rules": [_text(&one.rules[index]) for index in range(one.rule_count)],
+            "matches": [_match(&one.matches[index]) for index in range(one.match_count)],
+            "more_matches": one.more,
+            "phase": "response" if one.response else "request",
+            "secret": bool(one.secret),
             "reference": f"{one.reference:016x}" if one.reference else "",
             "weight": one.weight,
         })

@@ -100,6 +100,7 @@ cdef void _tell_match(waf_scratch *scratch, const snapshot_profile *profile, con
     cdef rl_rule_match *match = &verdict.matches[at]
     match.id = profile.program.links[fired.link].id
     match.target = target_text(scratch, &fired.item)
+    match.value = fired.item.value
     match.score = fired.score
     if <int>index == found.deciding:
         verdict.deciding_match = <int16_t>at

@@ -11,5 +11,5 @@ cdef uint32_t tell_sample(check_shared *self, check_worker *mine, int64_t now_ns
 # May this denial, or denial in the shadow, be told? Then *weight counts it and those that were not.
 cdef bint tell_may_deny(const check_shared *self, worker_budget *budget, int64_t now_ns, uint32_t *weight) noexcept nogil
 cdef void tell(
-    const check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, const rl_verdict *verdict, uint32_t weight
+    const check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, const rl_verdict *verdict, uint32_t weight, bint response
 ) noexcept nogil

@@ -10,9 +10,10 @@ from ratelimitd._ext.events cimport (
     DECIDER_NONE,
     DECIDER_PARTIAL_BODY,
     DECIDER_RULE,
-    EVENT_RULES,
+    EVENT_MATCHES,
     event,
     event_set,
+    event_set_match,
     event_set_path,
     event_text,
     ring_claim,
@@ -56,7 +57,7 @@ cdef bint tell_may_deny(const check_shared *self, worker_budget *budget, int64_t
 
 
 cdef void tell(
-    const check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, const rl_verdict *verdict, uint32_t weight
+    const check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, const rl_verdict *verdict, uint32_t weight, bint response
 ) noexcept nogil:
     cdef event *out = ring_claim(&mine.ring)
     cdef rl_address client
@@ -73,6 +74,8 @@ cdef void tell(
     out.decision = verdict.decision
     out.reason = verdict.reason
     out.shadow = verdict.shadow_denied
+    out.response = response
+    out.secret = domain.hash_keys
     event_set(&out.domain, domain.name)
     event_set(&out.method, request.method)
     event_set_path(&out.path, _without_query(request.path) if domain.hash_keys else request.path)
@@ -82,9 +85,10 @@ cdef void tell(
         text.data = address
         text.size = rl_address_format(&client, address)
     _set_private(self, domain, &out.client, text)
-    out.rule_count = <uint8_t>min(<uint32_t>verdict.match_count, <uint32_t>EVENT_RULES)
-    for index in range(out.rule_count):
-        event_set(&out.rules[index], verdict.matches[index].id)
+    out.match_count = <uint8_t>min(<uint32_t>verdict.match_count, <uint32_t>EVENT_MATCHES)
+    out.more = <uint8_t>(verdict.match_count - out.match_count)
+    for index in range(out.match_count):
+        event_set_match(&out.matches[index], &verdict.matches[index])
     _log_decider(self, mine, domain, verdict, out)
     ring_push(&mine.ring)
 

@@ -22,6 +22,15 @@ def searched_links(program: Program) -> list[int]:
 class Prepared:
     """A compiled policy that is not in force yet."""
 
+class EventMatch(TypedDict):
+    """A rule that matched."""
+
+    id: str
+    target: str  # "ARGS:id"; "" for a rule without conditions. At most 94 bytes
+    score: int
+    value: bytes  # what it matched, after transformations: what the client sent, at most 128 bytes of it
+    size: int  # of the whole value
+
 class Event(TypedDict):
     """One decision from the log ring: a denial, one in the shadow, or a sampled allow."""
 
@@ -38,7 +47,10 @@ class Event(TypedDict):
     path: str  # at most 256 bytes
     status: int
     score: int
-    rules: list[str]
+    matches: list[EventMatch]  # at most 8
+    more_matches: int  # that found no room
+    phase: str  # "request" | "response": what was inspected
+    secret: bool  # the domain hides keys: values may not be shown in clear
     reference: str
     weight: int  # how many decisions this one stands for
 
@@ -61,6 +73,7 @@ class Traced(TypedDict):
 class Trace(TypedDict):
     profile: int  # index into the domain's scan.profiles; -1: nothing scans
     rules: list[Traced]  # of phases 1, 2 and 5, in their order
+    variables: dict[str, bytes]  # "tx.score": what rules have set, in the end
 
 class Engine:
     """Tables, snapshot and, once started, the server. Without `start` it decides in process (`check`), on any clock."""

@@ -85,7 +85,7 @@ class Process:
             denials_per_second=settings.log_denials,
             server=process_settings.server_options(settings),
         )
-        self._pump = Pump(self._engine, log, self._top)
+        self._pump = Pump(self._engine, log, self._top, values=settings.log_values)
         path = Path(settings.policy) if settings.policy else starter_policy()
         self._reloader = Reloader(path, load_policy, self._prepare, self._engine.publish, compare, log)
         self._admin: admin.Server | None = None

@@ -9,19 +9,24 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import orjson
 import structlog
 
+from ratelimitd.redact import clear, printable, shown
 from ratelimitd.top import Key, Top
 
 if TYPE_CHECKING:
-    from ratelimitd._engine import Event
+    from ratelimitd._engine import Event, EventMatch
 
 Logger = structlog.typing.FilteringBoundLogger
 
+Show = Callable[[str, bytes, int], str]  # a target, the beginning of its value, the size of all of it
+
+VALUES: dict[str, Show | None] = {"redacted": shown, "clear": lambda _, value, size: clear(value, size), "off": None}
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -74,29 +79,43 @@ class EventSource(Protocol):
     def stats(self) -> dict[str, Any]: ...
 
 
-def decision_fields(event: Event) -> dict[str, Any]:
-    """The fields of one decision line; those that say nothing are left out."""
+def match_fields(match: EventMatch, show: Show | None) -> dict[str, Any]:
+    """A rule that matched. `show`: makes text of what it matched; None: nothing is said of that."""
+    fields: dict[str, Any] = {"id": match["id"], "target": match["target"], "score": match["score"]}
+    if show is not None and match["target"]:
+        fields["value"] = show(match["target"], match["value"], match["size"])
+    return fields
+
+
+def decision_fields(event: Event, values: str = "redacted") -> dict[str, Any]:
+    """The fields of one decision line; those that say nothing are left out.
+
+    `values`: one of VALUES, how what rules matched is shown. A domain that hides its keys never shows it in clear.
+    """
+    show = VALUES["redacted" if values == "clear" and event["secret"] else values]
     fields: dict[str, Any] = {
         "decided_at": timestamp(datetime.fromtimestamp(event["time_ns"] / 1e9, UTC)),
         "domain": event["domain"],
         "decision": event["decision"],
+        "phase": event["phase"],
         "status": event["status"],
         "weight": event["weight"],
     }
     optional = (
-        "reason",
-        "decider",
-        "limit",
-        "key",
-        "client",
-        "method",
-        "path",
-        "score",
-        "rules",
-        "reference",
-        "shadow",
+        ("reason", event["reason"]),
+        ("decider", event["decider"]),
+        ("limit", event["limit"]),
+        ("key", printable(event["key"])),
+        ("client", event["client"]),
+        ("method", printable(event["method"])),
+        ("path", printable(event["path"])),
+        ("score", event["score"]),
+        ("matches", [match_fields(match, show) for match in event["matches"]]),
+        ("more_matches", event["more_matches"]),
+        ("reference", event["reference"]),
+        ("shadow", event["shadow"]),
     )
-    return fields | {name: event[name] for name in optional if event[name]}  # type: ignore[literal-required]
+    return fields | {name: value for name, value in optional if value}
 
 
 class Pump:
@@ -108,11 +127,14 @@ class Pump:
 
     BATCH = 1024
 
-    def __init__(self, engine: EventSource, log: Logger, top: Top, interval: float = 0.25) -> None:
+    def __init__(
+        self, engine: EventSource, log: Logger, top: Top, interval: float = 0.25, values: str = "redacted"
+    ) -> None:
         self._engine = engine
         self._log = log
         self._top = top
         self._interval = interval
+        self._values = values
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-pump", daemon=True)
         self._lost = 0
@@ -156,7 +178,7 @@ class Pump:
             key = Key(event["domain"], event["decider"], event["limit"], event["key"] or event["client"])
             denied = event["decision"] == "deny"
             self._top.add(key, event["weight"], denied=denied, watched=event["shadow"])
-        self._log.info("decision", **decision_fields(event))
+        self._log.info("decision", **decision_fields(event, self._values))
 
     def _report_lost(self) -> None:
         lost = self._engine.stats()["ring"]["lost"]

@@ -83,6 +83,12 @@ class Settings:
     log_denials: int = _setting(
         100, "Denials logged per second and worker, at most, and as many in the shadow; the others are counted.", _LOGS
     )
+    log_values: str = _setting(
+        "redacted",
+        "What rules matched, as logged: redacted (its length and shape), clear or off.",
+        _LOGS,
+        choices=("redacted", "clear", "off"),
+    )
 
     drain_delay_seconds: float = _setting(
         0.0, "On SIGTERM: first say NOT_SERVING this long, so that callers leave by themselves.", _LIFE, high=3600

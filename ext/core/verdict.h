@@ -41,6 +41,7 @@ typedef struct rl_limit_state {
 typedef struct rl_rule_match {
   rl_view id;      // "942100"
   rl_view target;  // "args:id"
+  rl_view value;   // what it matched, after transformations; for the log, never in an answer
   uint32_t score;
 } rl_rule_match;
 

@@ -3,6 +3,7 @@ from libc.stdlib cimport calloc, free
 
 from ratelimitd._ext.core cimport rl_request, rl_view
 from ratelimitd._ext.waf.layout cimport WAF_TOLD, waf_program, waf_result, waf_scratch, waf_told, waf_trace
+from ratelimitd._ext.waf.store cimport value_text
 from ratelimitd._ext.waf.target cimport target_text
 from ratelimitd._ext.waf.transaction cimport waf_request, waf_scratch_free, waf_scratch_new, waf_scratch_prepare
 
@@ -51,14 +52,25 @@ cdef dict hits_of(Watched watched):
     return found
 
 
-cdef list waf_trace_request(const waf_program *program, const rl_request *request, uint32_t body_limit, bint detect):
+cdef dict variables_of(Watched watched):
+    """What the rules' own variables hold in the end, by full name: those that the program knows by name."""
+    cdef const waf_program *program = watched.scratch.program
+    cdef uint32_t i
+    return {
+        taken(program.store_names[i]).decode("utf-8", "replace"): taken(value_text(watched.scratch, &watched.scratch.store[i]))
+        for i in range(program.store_count)
+        if watched.scratch.store[i].set
+    }
+
+
+cdef tuple waf_trace_request(const waf_program *program, const rl_request *request, uint32_t body_limit, bint detect):
     cdef Watched watched = Watched(program.link_count)
     cdef uint32_t i
     if waf_scratch_prepare(watched.scratch, program) != 0:
         raise MemoryError
     waf_request(program, watched.scratch, request, body_limit, detect, watched.result)
     hits = hits_of(watched)
-    return [
+    rules = [
         {
             "link": i,
             "rule": taken(program.links[i].id).decode("utf-8", "replace"),
@@ -71,3 +83,4 @@ cdef list waf_trace_request(const waf_program *program, const rl_request *reques
         for i in range(program.link_count)
         if program.links[i].first and program.links[i].phase in (1, 2, 5)
     ]
+    return rules, variables_of(watched)

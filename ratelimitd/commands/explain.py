@@ -155,7 +155,8 @@ def rule_outcomes(
     """What became of each rule. `no_scan`: why there was no scan; empty: there was."""
     if no_scan:
         return unreached(profile, domain.scan, no_scan)
-    return outcomes(profile, domain.scan, trace()["rules"])
+    traced = trace()
+    return outcomes(profile, domain.scan, traced["rules"], traced["variables"])
 
 
 def why_no_scan(domain: Domain, profile: Profile, request: Request, decided: str, mode: str, routes: list[Line]) -> str:
@@ -250,8 +251,6 @@ def _print_verdict(out: Console, verdict: dict[str, Any]) -> None:
     )
     if verdict.get("reason"):
         line.append(f"  {verdict['reason']} {verdict.get('decided_by', '')}".rstrip())
-    for match in verdict.get("matches", ()):
-        line.append(f"\n         rule {match['id']} on {match['target']}, score {match['score']}")
     if verdict.get("shadow_denied"):
         line.append("\n         denied, were everything enforced", "yellow")
     out.print(line)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from ratelimitd.policy.outcomes import Hit, Outcome
+from ratelimitd.policy.outcomes import MACRO, Hit, Outcome
 from ratelimitd.policy.render import visible
+from ratelimitd.redact import clear, shape, shown
 from ratelimitd.summary import plural
 
-MAX_SHOWN = 120  # characters of a value that people see
+MAX_HITS = 4  # fields that are shown of one rule
+MAX_SAID = 400  # characters of a message
 
 
 def score_words(outcomes: Iterable[Outcome], score: int) -> str:
@@ -25,9 +28,11 @@ def score_words(outcomes: Iterable[Outcome], score: int) -> str:
 
 def outcome_json(outcome: Outcome, *, show_values: bool) -> dict[str, Any]:
     """Values only when asked for: they are what a client sent."""
-    data = asdict(outcome)
+    data = asdict(replace(outcome, macros={}, message=said(outcome, show_values)))
+    del data["macros"]
     data["hits"] = [
-        {"target": hit.target, "bytes": len(hit.value)} | ({"value": hit.value} if show_values else {})
+        {"target": hit.target, "bytes": len(hit.value), "like": shape(hit.value)}
+        | ({"value": hit.value} if show_values else {})
         for hit in outcome.hits
     ]
     return data
@@ -53,21 +58,34 @@ def by_reason(outcomes: Iterable[Outcome]) -> dict[str, list[str]]:
 
 
 def fired_words(outcome: Outcome, show_values: bool) -> Text:
+    """What the rule says and does, then a line for each field that it found."""
     words = Text("denies" if outcome.deny else f"score {outcome.score}")
-    if outcome.hits:  # an action without conditions has none
-        words.append(f"  {visible(outcome.hits[0].target)}", "cyan")
-        words.append(f" {value_words(outcome.hits[0], show_values)}")
-    if outcome.after:
-        words.append(f" after {' > '.join(outcome.after)}", "dim")
-    if len(outcome.hits) > 1:
-        words.append(f" and {len(outcome.hits) - 1} more", "dim")
     if outcome.message:
-        words.append(f"  {visible(outcome.message)}", "dim")
+        words.append(f"  {visible(said(outcome, show_values))[:MAX_SAID]}")
+    after = f" after {' > '.join(outcome.after)}" if outcome.after else ""
+    told = list(dict.fromkeys(outcome.hits))
+    for number, hit in enumerate(told[:MAX_HITS]):
+        words.append(f"\n{visible(hit.target)}", "cyan")
+        words.append(f" {value_words(hit, show_values)}")
+        words.append("" if number else after, "dim")
+    if len(told) > MAX_HITS:
+        words.append(f"\nand {len(told) - MAX_HITS} more", "dim")
     return words
 
 
 def value_words(hit: Hit, show_values: bool) -> str:
-    if not show_values:
-        return f"({plural(len(hit.value), 'byte')})"
-    text = visible(hit.value.decode("utf-8", "backslashreplace"))
-    return f"= {text[:MAX_SHOWN]}{'...' if len(text) > MAX_SHOWN else ''}"
+    return f"= {clear(hit.value)}" if show_values else f"({shown(hit.target, hit.value)})"
+
+
+def said(outcome: Outcome, show_values: bool) -> str:
+    """The rule's message, its macros filled in as far as they are known."""
+
+    def fill(found: re.Match[str]) -> str:
+        name = found[1].lower()
+        if name not in outcome.macros:
+            return found[0]
+        value = outcome.macros[name]
+        target = name.replace(".", ":", 1).upper()
+        return clear(value) if show_values or name == "matched_var_name" else shown(target, value)
+
+    return " ".join(MACRO.sub(fill, outcome.message).replace("\\\n", " ").split())

@@ -5,8 +5,9 @@ An `Outcome` says the same of every kind of rule; `outcomes` makes them of what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ratelimitd.policy.plan import Profile, Scan
@@ -14,6 +15,8 @@ from ratelimitd.waf.explain import chains, name_of, operator_words, selector_wor
 from ratelimitd.waf.program import Change, Disruption, Link, Program
 
 Traced = Mapping[str, Any]  # a rule, as in Engine.trace
+MACRO = re.compile(r"%\{([^{}]+)\}")
+MAX_MESSAGE = 2000  # bytes
 NO_PROFILE = Profile(b"", Program())  # where nothing scans
 
 
@@ -38,6 +41,7 @@ class Outcome:
     after: tuple[str, ...] = ()  # transformations
     values: int = 0  # that were looked at in vain
     hits: tuple[Hit, ...] = ()  # in the order in which they were found; short rules stop at the first
+    macros: Mapping[str, bytes] = field(default_factory=dict)  # what the message's stand for, by name: "tx.score"
 
 
 def unreached(profile: Profile, scan: Scan, because: str) -> list[Outcome]:
@@ -63,23 +67,36 @@ def left_out(scan: Scan) -> list[Outcome]:
     return [Outcome(_text(name), because="left out by scan.disable") for name in scan.disabled]
 
 
-def outcomes(profile: Profile, scan: Scan, traced: Sequence[Traced]) -> list[Outcome]:
-    """One for each rule whose matches are told, in their order, and for others that denied."""
+def outcomes(
+    profile: Profile, scan: Scan, traced: Sequence[Traced], variables: Mapping[str, bytes] | None = None
+) -> list[Outcome]:
+    """One for each rule whose matches are told, in their order, and for others that denied.
+
+    `variables`: what rules have set, for their messages.
+    """
     rows = {row["link"]: row for row in traced}
     told = {first for first, _ in told_rules(profile)}
     found = [
-        became(profile, links, rows[first])
+        became(profile, links, rows[first], variables or {})
         for first, links in chains(profile.program)
         if first in rows and (first in told or (denies(links) and rows[first]["fate"] == "fired"))
     ]
     return found + left_out(scan)
 
 
-def became(profile: Profile, links: Sequence[Link], row: Traced) -> Outcome:
+def became(profile: Profile, links: Sequence[Link], row: Traced, variables: Mapping[str, bytes]) -> Outcome:
     if row["fate"] == "fired":
         hits = tuple(Hit(hit["target"], hit["value"]) for hit in row["hits"])
-        return outcome(profile, links, fired=True, score=row["score"], hits=hits)
+        found = outcome(profile, links, fired=True, score=row["score"], hits=hits)
+        return replace(found, macros=macros(found.message, hits, variables))
     return outcome(profile, links, because=why_not(links, row), values=row["values"])
+
+
+def macros(message: str, hits: Sequence[Hit], variables: Mapping[str, bytes]) -> dict[str, bytes]:
+    """What the macros of a message stand for, as far as that can be known when all is over."""
+    last = {"matched_var": hits[-1].value, "matched_var_name": hits[-1].target.encode()} if hits else {}
+    known = {**variables, **last}
+    return {name: known[name] for name in map(str.lower, MACRO.findall(message)) if name in known}
 
 
 def why_not(links: Sequence[Link], row: Traced) -> str:
@@ -116,7 +133,7 @@ def outcome(
         because,
         score_of(profile.program, links) if score is None else score,
         denies(links),
-        text_words(links[0].message),
+        text_words(links[0].message, MAX_MESSAGE),
         tuple(t.name.lower() for t in links[0].transformations),
         values,
         hits,

@@ -39,8 +39,8 @@ def shown(value: bytes, limit: int = MAX_PATTERN) -> str:
     return f"{text}... ({len(value)} bytes)" if len(value) > limit else text
 
 
-def text_words(text: Text) -> str:
-    return "".join(reference_words(part) if isinstance(part, Reference) else shown(part) for part in text)
+def text_words(text: Text, limit: int = MAX_PATTERN) -> str:
+    return "".join(reference_words(part) if isinstance(part, Reference) else shown(part, limit) for part in text)
 
 
 def reference_words(part: Reference) -> str:

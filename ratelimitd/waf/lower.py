@@ -142,6 +142,11 @@ def reference(node: tree.Reference) -> Reference:
     return Reference(variable(node.collection, node.name), (node.name or b"").lower())
 
 
+def written(node: tree.Reference) -> bytes:
+    """The macro itself."""
+    return b"%%{%b%b%b}" % (node.collection.encode(), b"" if node.name is None else b".", node.name or b"")
+
+
 def transformation(name: str) -> Transformation:
     try:
         return TRANSFORMATIONS[name.lower()]
@@ -235,10 +240,11 @@ class _Rule:
         return guarded
 
     def spoken(self, actions: list[tree.Action]) -> Text:
-        """What an action says. It is for people: a macro that we do not know stays as nothing."""
+        """What an action says, for people: macros stay as they are written."""
         if not actions or not isinstance(actions[-1].value, tuple):
             return ()
-        return tuple(part for part in actions[-1].value if isinstance(part, bytes))
+        words = b"".join(part if isinstance(part, bytes) else written(part) for part in actions[-1].value)
+        return (words,) if words else ()
 
     def operator(self) -> tuple[Operator, bool, Text, tuple[bytes, ...]]:
         node = self.node.operator

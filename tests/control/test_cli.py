@@ -262,7 +262,7 @@ def test_explain_says_of_every_rule_why(explain_rules: Callable[..., Result]) ->
     rules = rules_of(report)
     assert [rule for rule in rules if not rule.isdigit()] == ["secret-a", "b", "c", "d"]
     assert rules["secret-a"]["fired"]
-    assert rules["secret-a"]["hits"] == [{"target": "ARGS:q", "bytes": 4}]
+    assert rules["secret-a"]["hits"] == [{"target": "ARGS:q", "bytes": 4, "like": "a"}]
     assert rules["b"]["because"] == "nothing to look at: REQUEST_COOKIES, REQUEST_HEADERS:x-a"
     assert rules["c"]["because"] == "found nothing in ARGS (2 values)"
     assert rules["c"]["values"] == 2
@@ -280,7 +280,8 @@ def test_explain_shows_values_only_when_asked(explain_rules: Callable[..., Resul
 def test_explain_rules_for_people(explain_rules: Callable[..., Result]) -> None:
     shown = explain_rules(path="/?q=EVIL").out
     assert "scan: block, 7 rules: score 5\n" in shown
-    assert "secret-a  score 5  ARGS:q (4 bytes) after lowercase  no evil" in shown
+    assert "secret-a  score 5  no evil\n" in shown
+    assert "  ARGS:q (4 bytes like a) after lowercase\n" in shown
     assert "2 rules   found nothing in ARGS (1 value)\n" in shown
     assert "c, d\n" in shown
     assert "\x1b" not in explain_rules("--show-values", path="/", headers={"x-a": "\x1b[2Jevil"}).out
@@ -334,3 +335,23 @@ def test_a_bad_admin_address_does_not_start(run: Run, policy: Path, admin: str, 
     result = run("serve", "--policy", policy, "--listen", "127.0.0.1:0", "--admin", admin)
     assert result.code == 2
     assert hint in result.err
+
+
+def test_explain_fills_in_what_a_message_says(run: Run, tmp_path: Path) -> None:
+    says = "msg:'%{MATCHED_VAR_NAME} has %{MATCHED_VAR}'"
+    (tmp_path / "rules.conf").write_text(
+        f'SecRule ARGS "@contains evil" "id:7,phase:2,pass,setvar:tx.my_score=+3,{says}"\n'
+        'SecRule TX:my_score "@ge 3" "id:8,phase:2,deny,msg:\'%{tx.my_score} of %{tx.nothing}\'"\n'
+    )
+    path = tmp_path / "policy.yaml"
+    path.write_text("version: 1\ndomain: d\nscan: {mode: block, rulesets: [{seclang: rules.conf}]}\n")
+    asked = json.dumps({"path": "/?q=evil-1"}).encode()
+    said = {}
+    for options in ([], ["--show-values"]):
+        report = run("explain", path, "--request", "-", "--json", *options, stdin=asked).json()
+        said[bool(options)] = [rules_of(report)[rule]["message"] for rule in ("7", "8")]
+    assert said[False] == ["ARGS:q has 6 bytes like a-0", "3 of %{TX.nothing}"]
+    assert said[True] == ["ARGS:q has evil-1", "3 of %{TX.nothing}"]
+    shown = run("explain", path, "--request", "-", stdin=asked).out
+    assert "  score 0  ARGS:q has 6 bytes like a-0\n" in shown
+    assert "  TX:my_score (3)\n" in shown

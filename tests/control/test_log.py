@@ -29,7 +29,10 @@ def event(**changed: Any) -> Any:
         "path": '/login?x="\n\x1b[31m',
         "status": 429,
         "score": 0,
-        "rules": [],
+        "matches": [],
+        "more_matches": 0,
+        "phase": "request",
+        "secret": False,
         "reference": "00ff",
         "weight": 1,
         **changed,
@@ -61,12 +64,60 @@ def test_a_line_is_one_json_object_whatever_a_caller_sends() -> None:
     log.info("decision", **decision_fields(event()))
     (line,) = lines(stream)
     assert line["event"] == "decision"
-    assert line["path"] == '/login?x="\n\x1b[31m'
+    assert line["path"] == '/login?x="\\x0a\\x1b[31m'
     assert line["decided_at"] == "2023-11-14T22:13:20.123Z"
     assert (line["decision"], line["reason"], line["limit"], line["status"], line["weight"]) == (
         "deny", "over_limit", "login", 429, 1,
     )  # fmt: skip
-    assert not {"score", "rules", "shadow"} & line.keys()  # they say nothing here
+    assert line["phase"] == "request"
+    assert not {"score", "matches", "more_matches", "shadow"} & line.keys()  # they say nothing here
+
+
+def match(value: bytes, **changed: Any) -> dict[str, Any]:
+    return {"id": "942100", "target": "ARGS:q", "score": 5, "value": value, "size": len(value), **changed}
+
+
+def logged(values: str, **changed: Any) -> dict[str, Any]:
+    stream = io.StringIO()
+    configure("info", "json", stream).info("decision", **decision_fields(event(**changed), values))
+    (line,) = lines(stream)
+    return line
+
+
+def test_what_rules_matched_is_redacted_unless_asked_for() -> None:
+    said = {values: logged(values, matches=[match(b"' OR 10=10")]) for values in ("redacted", "clear", "off")}
+    whole = {"id": "942100", "target": "ARGS:q", "score": 5}
+    assert said["redacted"]["matches"] == [whole | {"value": "10 bytes like ' a 0=0"}]
+    assert said["clear"]["matches"] == [whole | {"value": "' OR 10=10"}]
+    assert said["off"]["matches"] == [whole]
+
+
+def test_a_domain_that_hides_its_keys_shows_no_value_in_clear() -> None:
+    assert logged("clear", secret=True, matches=[match(b"hunter2")])["matches"][0]["value"] == "7 bytes like a0"
+    assert "value" not in logged("off", secret=True, matches=[match(b"hunter2")])["matches"][0]
+
+
+def test_a_rule_without_a_condition_has_no_value_and_a_response_is_named() -> None:
+    line = logged("clear", matches=[match(b"", target="")], more_matches=3, phase="response")
+    assert line["matches"] == [{"id": "942100", "target": "", "score": 5}]
+    assert (line["phase"], line["more_matches"]) == ("response", 3)
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("values", ["redacted", "clear"])
+def test_no_value_breaks_a_line(form: str, values: str) -> None:
+    hostile = bytes(range(256)) + "\u2028\u202e\x85".encode() + b"\xed\xa0\x80"
+    text = hostile.decode("utf-8", "replace")
+    for start in range(0, len(hostile), 64):
+        stream = io.StringIO()
+        one = event(
+            matches=[match(hostile[start : start + 128], size=1000)], path=text, method=text, key=text, decider="limit"
+        )
+        configure("info", form, stream).info("decision", **decision_fields(one, values))
+        written = stream.getvalue()
+        assert written.endswith("\n")
+        assert not [c for c in written[:-1] if c in "\x85\u2028\u202e" or c < " " or c == "\x7f"]
+        written.encode()
 
 
 def test_levels_and_exceptions() -> None:

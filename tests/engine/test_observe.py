@@ -125,8 +125,8 @@ def test_a_full_ring_loses_events_and_says_so() -> None:
     target.swap(plan(limit("ban", 0)))
     for _ in range(5000):
         target.check(request(), now_ns=START)
-    assert len(target.events(limit=10_000)) == 4096
-    assert target.stats()["ring"]["lost"] == 5000 - 4096
+    assert len(target.events(limit=10_000)) == 2048
+    assert target.stats()["ring"]["lost"] == 5000 - 2048
 
 
 def test_decisions_are_counted_by_reason_and_limit() -> None:

@@ -90,7 +90,7 @@ def test_the_profile_of_the_route_is_traced() -> None:
 
 
 def test_no_rules_and_no_domain() -> None:
-    nothing = {"profile": -1, "rules": []}
+    nothing = {"profile": -1, "rules": [], "variables": {}}
     assert trial.engine(plan()).trace(request()) == nothing
     assert engine().trace(request(domain="nobody")) == nothing
 
