@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
+#include <mutex>
 
 namespace rl {
 namespace {
 
 constexpr unsigned kFlags = HS_FLAG_DOTALL | HS_FLAG_SINGLEMATCH | HS_FLAG_ALLOWEMPTY;
-constexpr size_t kSetPatterns = 1024;  // a scan hardly cares how many there are, but compiling grows with their square
+// Of 10,000 patterns: in sets of 256 a scan of all takes 3 us and compiling them 18 s, of 1,024 1 us and 34 s. A
+// thousand take 0.5 us either way, but 5 s or 23 s.
+constexpr size_t kSetPatterns = 256;
 
 std::string take_message(hs_compile_error_t *failure) {
   std::string message = failure != nullptr && failure->message != nullptr ? failure->message : "out of memory";
@@ -46,10 +50,38 @@ int on_hit(unsigned pattern, unsigned long long, unsigned long long, unsigned, v
 
 const char *start_of(rl_view text) { return text.size != 0 ? text.data : ""; }
 
+// The databases that are held, by their expressions.
+class Held {
+ public:
+  Regex find(const std::string &expressions) {
+    const std::lock_guard<std::mutex> guard(lock_);
+    const auto at = databases_.find(expressions);
+    return at != databases_.end() ? at->second.lock() : nullptr;
+  }
+
+  void put(std::string expressions, const Regex &database) {
+    const std::lock_guard<std::mutex> guard(lock_);
+    std::erase_if(databases_, [](const auto &entry) { return entry.second.expired(); });
+    databases_[std::move(expressions)] = database;
+  }
+
+ private:
+  std::mutex lock_;
+  std::map<std::string, std::weak_ptr<hs_database_t>> databases_;
+};
+
+Held &held() {
+  static Held all;
+  return all;
+}
+
 // Patterns [first, last); a hit carries its pattern's number from first on. *together: not one of them failed, all did.
 Regex compile(const std::vector<std::string> &patterns, size_t first, size_t last, bool *together, std::string *error) {
   std::vector<std::string> anchored;
   for (size_t i = first; i < last; i++) anchored.push_back("\\A(?:" + patterns[i] + ")\\z");
+  std::string all;  // no pattern has a zero byte
+  for (const std::string &pattern : anchored) all.append(pattern).push_back('\0');
+  if (Regex known = held().find(all)) return known;
   std::vector<const char *> expressions;
   std::vector<unsigned> numbers;
   for (const std::string &pattern : anchored) {
@@ -68,7 +100,9 @@ Regex compile(const std::vector<std::string> &patterns, size_t first, size_t las
     *error = "regex '" + pattern + "': " + take_message(failure);
     return nullptr;
   }
-  return Regex(database);
+  Regex fresh(database, hs_free_database);
+  held().put(std::move(all), fresh);
+  return fresh;
 }
 
 // What is too much together may do in halves.

@@ -10,10 +10,9 @@
 
 namespace rl {
 
-struct RegexDeleter {
-  void operator()(hs_database_t *database) const { hs_free_database(database); }
-};
-using Regex = std::unique_ptr<hs_database_t, RegexDeleter>;
+// Whoever compiles the same patterns while a database of theirs is held gets that one: an edit of a policy compiles
+// only the regexes that it changes.
+using Regex = std::shared_ptr<hs_database_t>;
 
 // Does each pattern stand on its own? False with the reason in error.
 bool regex_check(const std::vector<std::string> &patterns, std::string *error);
