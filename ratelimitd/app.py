@@ -20,7 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ratelimitd import __version__
+from ratelimitd import __version__, cache
 from ratelimitd import settings as process_settings
 from ratelimitd._engine import Engine, Prepared
 from ratelimitd.admin import server as admin
@@ -75,6 +75,7 @@ class Process:
         self._stopping = asyncio.Event()
         self._again = asyncio.Event()  # a second signal
         self._serving = False
+        self._cache_dir, self._cache_faults = cache.choose(settings.cache_dir, settings.cache_candidates)
         self._tasks: list[asyncio.Task[None]] = []
         self._top = Top()
         self._engine = Engine(
@@ -93,7 +94,9 @@ class Process:
     # The policy.
 
     def _prepare(self, plan: Plan) -> Prepared:
-        return self._engine.prepare(plan, cache_dir=self._settings.cache_dir or None)
+        prepared = self._engine.prepare(plan, cache_dir=self._cache_dir)
+        cache.prune(self._cache_dir)
+        return prepared
 
     def _limits(self) -> dict[str, dict[str, list[str]]]:
         return {
@@ -109,6 +112,8 @@ class Process:
         self._install_signals()
         listener, admin_address = self._bind_admin()
         self._engine.commit()
+        if self._cache_faults:
+            self._log.info("compiled patterns are not kept (--cache-dir)", because=self._cache_faults)
         with told(self._say_building):
             policy = self._reloader.first()
         bound = [self._listen(address) for address in self._settings.listen]
@@ -128,7 +133,7 @@ class Process:
         return 0
 
     def _say_building(self, seconds: float) -> None:
-        kept = "" if self._settings.cache_dir else "; --cache-dir DIR keeps its patterns for the next start"
+        kept = "" if self._cache_dir else "; --cache-dir DIR keeps its patterns for the next start"
         line = f"ratelimitd: compiling policy {self._reloader.path.name} ({seconds:.0f} s so far{kept})"
         print(line, file=sys.stderr, flush=True)
 

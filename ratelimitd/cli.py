@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from ratelimitd import __version__, settings
+from ratelimitd import __version__, cache, settings
 from ratelimitd.errors import PolicyError, RatelimitdError, SettingsError
 
 app = typer.Typer(
@@ -62,10 +62,16 @@ CacheDir = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Keeps compiled pattern databases, as serve does with its own --cache-dir. [RATELIMITD_CACHE_DIR]",
+        help="Keeps compiled pattern databases, as serve does with its own --cache-dir. [default: auto] "
+        "[RATELIMITD_CACHE_DIR]",
         show_default=False,
     ),
 ]
+
+
+def kept_databases(given: Path | None) -> str | None:
+    """Where commands other than `serve` keep them. Who has no place for them compiles anew, without a word."""
+    return cache.choose(*settings.cache_settings(given))[0]
 
 
 def _flags() -> list[inspect.Parameter]:
@@ -140,7 +146,7 @@ def check(
     """
     from ratelimitd.commands.check import run
 
-    raise typer.Exit(run(files, as_json=as_json, cache_dir=settings.kept_databases(cache_dir)))
+    raise typer.Exit(run(files, as_json=as_json, cache_dir=kept_databases(cache_dir)))
 
 
 @app.command("test")
@@ -152,7 +158,7 @@ def run_tests(file: PolicyFile, cache_dir: CacheDir = None, as_json: Json = Fals
     """
     from ratelimitd.commands.test import run
 
-    raise typer.Exit(run(file, as_json=as_json, cache_dir=settings.kept_databases(cache_dir)))
+    raise typer.Exit(run(file, as_json=as_json, cache_dir=kept_databases(cache_dir)))
 
 
 @app.command()
@@ -181,7 +187,7 @@ def explain(
     """
     from ratelimitd.commands.explain import run
 
-    kept = settings.kept_databases(cache_dir)
+    kept = kept_databases(cache_dir)
     raise typer.Exit(run(file, request, as_json=as_json, show_values=show_values, rule=rule, cache_dir=kept))
 
 

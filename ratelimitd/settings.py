@@ -16,6 +16,7 @@ from typing import Any
 from ratelimitd.errors import SettingsError
 
 PREFIX = "RATELIMITD_"
+CACHE_NAME = "ratelimitd"
 MAX_WORKERS = 64  # RL_MAX_WORKERS in net/server.h
 
 _SERVE = "What is served"
@@ -68,7 +69,12 @@ class Settings:
     )
     workers: int = _setting(0, "Threads that answer. 0: one per CPU this process may use.", _SERVE, high=MAX_WORKERS)
     max_keys: int = _setting(1_000_000, "Keys counted at once, a hard cap; about 80 bytes each.", _SERVE, low=1024)
-    cache_dir: str = _setting("", "Keeps compiled pattern databases, for a quicker start.", _SERVE, metavar="DIR")
+    cache_dir: str = _setting(
+        "auto",
+        "Keeps compiled pattern databases, for a quicker start: a directory, off, or auto: the system's or the user's.",
+        _SERVE,
+        metavar="DIR",
+    )
 
     log_level: str = _setting(
         "info", "The least severe line that is logged.", _LOGS, choices=("debug", "info", "warning", "error")
@@ -123,8 +129,9 @@ class Settings:
     )
     connection_age_grace_seconds: float = _setting(10.0, "How long its calls may then take.", _BOUNDS)
 
-    # Not a flag: systemd sets it.
+    # No flags: what systemd sets, and where --cache-dir auto looks.
     notify_socket: str = field(default="", metadata={"variable": "NOTIFY_SOCKET"})
+    cache_candidates: tuple[str, ...] = ()
 
 
 def flags() -> list[Field[Any]]:
@@ -192,13 +199,27 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) 
         values[f.name] = value
     if faults:
         raise SettingsError("\n".join(faults))
-    return Settings(**values, notify_socket=environ.get("NOTIFY_SOCKET", ""))
+    notify_socket = environ.get("NOTIFY_SOCKET", "")
+    return Settings(**values, notify_socket=notify_socket, cache_candidates=cache_candidates(environ))
 
 
-def kept_databases(given: object, environ: Mapping[str, str] | None = None) -> str | None:
-    """The directory of compiled databases for commands other than `serve`: theirs, or what the environment says."""
+def cache_candidates(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Where --cache-dir auto keeps databases, best first: systemd's CacheDirectory, the user's cache, the system's."""
+    by_systemd = environ.get("CACHE_DIRECTORY", "").partition(":")[0]
+    of_user = environ.get("XDG_CACHE_HOME", "")
+    if not of_user.startswith("/"):
+        of_user = environ["HOME"] + "/.cache" if environ.get("HOME", "").startswith("/") else ""
+    user = [f"{of_user}/{CACHE_NAME}"] if of_user else []
+    system = [f"/var/cache/{CACHE_NAME}"]
+    # sudo may keep the HOME of who calls: root looks there last.
+    return (*([by_systemd] if by_systemd else ()), *(system + user if os.geteuid() == 0 else user + system))
+
+
+def cache_settings(given: object, environ: Mapping[str, str] | None = None) -> tuple[str, tuple[str, ...]]:
+    """`cache_dir` and `cache_candidates` of commands other than `serve`: theirs, or what the environment says."""
     environ = os.environ if environ is None else environ
-    return str(given) if given else environ.get(variable("cache_dir")) or None
+    said = str(given) if given else environ.get(variable("cache_dir")) or "auto"
+    return said, cache_candidates(environ)
 
 
 def misspelt(environ: Mapping[str, str] | None = None) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from tempfile import TemporaryDirectory
 
+from ratelimitd import cache
 from ratelimitd._engine import Engine, searched_links
 from ratelimitd.policy.cases import Checker
 from ratelimitd.policy.plan import Plan
@@ -18,7 +19,9 @@ HASH_KEY = bytes(range(16))  # fixed: the same run, the same result
 def built(plan: Plan, cache_dir: str | None = None) -> int:
     """Lets an engine build the plan; how many pattern databases it has. Raises EngineError."""
     made = Engine(workers=1, max_keys=MAX_KEYS, hash_key=HASH_KEY, sample=0, denials_per_second=0)
-    return made.swap(plan, cache_dir=cache_dir)["databases"]
+    databases = made.swap(plan, cache_dir=cache_dir)["databases"]
+    cache.prune(cache_dir)
+    return databases
 
 
 def engine(plan: Plan, cache_dir: str | None = None) -> Engine:
@@ -41,5 +44,5 @@ def searched(program: Program) -> frozenset[int]:
 @contextmanager
 def checkers(plan: Plan, cache_dir: str | None = None) -> Iterator[Callable[[], Checker]]:
     """Makes fresh checkers of one plan, whose pattern databases are compiled once."""
-    with nullcontext(cache_dir) if cache_dir else TemporaryDirectory(prefix="ratelimitd-") as cache:
-        yield lambda: checker(plan, cache)
+    with nullcontext(cache_dir) if cache_dir else TemporaryDirectory(prefix="ratelimitd-") as kept:
+        yield lambda: checker(plan, kept)

@@ -1,6 +1,5 @@
 import hashlib
-import os
-import tempfile
+from pathlib import Path
 
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free, malloc
@@ -11,6 +10,7 @@ from ratelimitd._ext.scan.hs cimport (
     hs_free_database, hs_platform_info_t, hs_populate_platform, hs_serialize_database, hs_version,
 )
 
+from ratelimitd import cache
 from ratelimitd.errors import EngineError
 
 cdef extern from *:
@@ -46,12 +46,10 @@ cdef bytes cache_key(list expressions, const hs_platform_info_t *platform):
 
 
 cdef hs_database_t *load(path):
-    """The cached database, or NULL: no file, or not one that we wrote whole."""
+    """The cached database, or NULL: no file, or not one that we wrote, and whole."""
     cdef hs_database_t *database = NULL
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError:
+    content = cache.read(path)
+    if content is None:
         return NULL
     body = content[len(MAGIC) + 32:]
     if not content.startswith(MAGIC) or hashlib.sha256(body).digest() != content[len(MAGIC):len(MAGIC) + 32]:
@@ -65,7 +63,6 @@ cdef hs_database_t *load(path):
 
 
 cdef save(path, const hs_database_t *database):
-    """Whole or not at all. A cache that cannot be written is no error: the next start compiles again."""
     cdef char *data = NULL
     cdef size_t size = 0
     if hs_serialize_database(database, &data, &size) != HS_SUCCESS:
@@ -74,21 +71,7 @@ cdef save(path, const hs_database_t *database):
         body = data[:size]
     finally:
         free(data)
-    directory = os.path.dirname(path)
-    try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".hsdb-", dir=directory)
-    except OSError:
-        return
-    try:
-        with open(handle, "wb") as file:
-            file.write(MAGIC + hashlib.sha256(body).digest() + body)
-        os.replace(temporary, path)
-    except OSError:
-        try:
-            os.unlink(temporary)
-        except OSError:
-            pass
+    cache.write(path, MAGIC + hashlib.sha256(body).digest() + body)
 
 
 cdef hs_database_t *compiled(list expressions, const hs_platform_info_t *platform) except NULL:
@@ -141,7 +124,7 @@ cdef hs_database_t *loaded_or_compiled(list expressions, const hs_platform_info_
     cdef hs_database_t *database
     if cache_dir is None:
         return compiled(expressions, platform)
-    path = os.path.join(os.fspath(cache_dir), key.hex() + ".hsdb")
+    path = Path(cache_dir) / f"{key.hex()}.hsdb"
     database = load(path)
     if database == NULL:
         database = compiled(expressions, platform)

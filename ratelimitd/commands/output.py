@@ -30,7 +30,7 @@ def compiling() -> Iterator[None]:
 
     def say(passed: float) -> None:
         if sys.stderr.isatty():
-            print(f"compiling patterns ({passed:.0f} s so far; --cache-dir DIR keeps them)", file=sys.stderr)
+            print(f"compiling patterns ({passed:.0f} s so far)", file=sys.stderr)
 
     with told(say):
         yield

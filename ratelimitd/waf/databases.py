@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ratelimitd import cache
 from ratelimitd.waf.regex.lanes import ALPHABETS, Lane, lanes
 from ratelimitd.waf.regex.nodes import byte_set
 from ratelimitd.waf.regex.parse import Flags
@@ -113,14 +112,7 @@ def write(path: Path, made: Plan) -> None:
             ],
         }
     )
-    temporary = path.with_suffix(f".{os.getpid()}")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary.write_text(f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}")
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
+    cache.write(path, f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}".encode())
 
 
 def row_data(row: Row) -> list[str | int | bool]:
@@ -128,12 +120,9 @@ def row_data(row: Row) -> list[str | int | bool]:
 
 
 def read(path: Path) -> Plan | None:
-    """None: no plan, or not one that we wrote whole."""
-    try:
-        digest, _, body = path.read_text().partition("\n")
-    except (OSError, UnicodeDecodeError):
-        return None
-    if hashlib.sha256(body.encode()).hexdigest() != digest:
+    """None: no plan, or not one that we wrote, and whole."""
+    digest, _, body = (cache.read(path) or b"").partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
         return None
     data = json.loads(body)
     return Plan(

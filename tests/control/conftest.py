@@ -39,7 +39,9 @@ class Server:
     def __init__(self, arguments: list[str], environ: dict[str, str]) -> None:
         command = [sys.executable, "-m", "ratelimitd", "serve", *arguments]
         clean = {k: v for k, v in os.environ.items() if not k.startswith("RATELIMITD_")}
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**clean, **environ})
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, env={**clean, "RATELIMITD_CACHE_DIR": "off", **environ}
+        )
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

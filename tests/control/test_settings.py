@@ -12,7 +12,7 @@ from ratelimitd.errors import SettingsError
 
 def test_defaults_need_no_environment() -> None:
     resolved = settings.resolve({}, {})
-    assert resolved == settings.Settings()
+    assert resolved == settings.Settings(cache_candidates=settings.cache_candidates({}))
     assert resolved.listen == ("127.0.0.1:8081",)
     assert resolved.admin == "127.0.0.1:6070"
 
