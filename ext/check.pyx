@@ -62,7 +62,7 @@ cdef void check(void *shared, uint32_t worker, int64_t now_ns, const rl_request 
         limits_decide(self, mine, domain, now_ns, request, verdict)
     if verdict.decision == RL_ALLOW or request.explain:
         if domain.scan.profile_count:
-            inspect(mine, domain, request, verdict)
+            inspect(self, mine, domain, now_ns, request, verdict)
         if (mine.by_score or mine.surcharged) and verdict.score:
             limits_charge_score(self, mine, domain, now_ns, request, verdict)
     _finish(self, mine, domain, now_ns, request, verdict)
@@ -86,7 +86,7 @@ cdef void check_response(
         verdict.domain = domain.name
         rl_attributes_reset(mine.attributes, request, &domain.client)
         if domain.scan.profile_count:
-            inspect_response(mine, domain, request, response, verdict)
+            inspect_response(self, mine, domain, now_ns, request, response, verdict)
     elif mine.pinned.unknown_domain_deny:
         verdict_deny(verdict, RL_REASON_NO_POLICY, 403)
     else:

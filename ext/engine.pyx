@@ -12,7 +12,7 @@ from ratelimitd._ext.check cimport check, check_response
 from ratelimitd._ext.convert cimport Request, Response, to_bytes, verdict_dict
 from ratelimitd._ext.core cimport rl_counted, rl_load_pointer, rl_spine, rl_store_pointer, rl_verdict, rl_view
 from ratelimitd._ext.events cimport ring_pop
-from ratelimitd._ext.inspect cimport MODE_BLOCK, inspect_choose
+from ratelimitd._ext.inspect cimport MODE_BLOCK, inspect_choose, inspect_moment
 from ratelimitd._ext.keying cimport key_digest_of, key_rate
 from ratelimitd._ext.limit.key cimport key_digest
 from ratelimitd._ext.limit.table cimport (
@@ -62,6 +62,8 @@ from ratelimitd._ext.snapshot cimport (
     snapshot_profile,
     snapshot_rate,
 )
+from ratelimitd._ext.waf.layout cimport waf_moment
+from ratelimitd._ext.waf.records cimport records_free, records_new, records_stats, waf_records_stats
 from ratelimitd._ext.waf.trace cimport waf_trace_request
 from ratelimitd._ext.worker cimport (
     COUNT_KINDS,
@@ -87,6 +89,7 @@ cdef extern from "<unistd.h>" nogil:
     int usleep(unsigned int microseconds)
 
 
+KEYS_FOR_A_RECORD = 16      # max_keys allows for one record of the rules' collections for so many keys of limits
 METHODS = ("envoy_check", "check", "check_batch", "inspect_response", "health", "reflection", "unknown")
 ABUSES = ("protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled", "unread")
 
@@ -174,6 +177,9 @@ cdef class Engine:
         self.shared.table = table_new(max_keys)
         if self.shared.table == NULL:
             raise EngineError(f"cannot reserve memory for {max_keys} keys: lower max_keys")
+        self.shared.records = records_new(max(1, max_keys // KEYS_FOR_A_RECORD))
+        if self.shared.records == NULL:
+            raise EngineError(f"cannot reserve memory for the collections of {max_keys} keys: lower max_keys")
         self.spine.self = &self.shared
         self.spine.enter = worker_enter
         self.spine.leave = worker_leave
@@ -217,6 +223,7 @@ cdef class Engine:
             free(self.shared.workers)
         if self.shared.table != NULL:
             table_free(self.shared.table)
+        records_free(self.shared.records)
 
     # ---- the policy
 
@@ -342,6 +349,8 @@ cdef class Engine:
         cdef const snapshot_domain *domain = NULL
         cdef const snapshot_profile *profile
         cdef check_worker *mine
+        cdef waf_moment moment
+        cdef char client[46]
         cdef uint8_t mode
         cdef uint32_t index
         cdef bint detect
@@ -354,10 +363,14 @@ cdef class Engine:
             worker_enter(&self.shared, self.shared.worker_count - 1)
             rl_attributes_reset(mine.attributes, &native.data, &domain.client)
             index = inspect_choose(mine, &domain.scan, &mode)
+            moment = inspect_moment(&self.shared, mine, domain, time.time_ns(), &native.data)[0]
+            memcpy(client, mine.client, sizeof(client))
+            moment.client.data = client
+            moment.dry_run = 1
             worker_leave(&self.shared, self.shared.worker_count - 1)
         profile = &domain.scan.profiles[index]
         detect = mode != MODE_BLOCK or domain.shadow
-        rules, variables = waf_trace_request(profile.program, &native.data, profile.body_limit, detect)
+        rules, variables = waf_trace_request(profile.program, &moment, &native.data, profile.body_limit, detect)
         return {"profile": index, "rules": rules, "variables": variables}
 
     def bench(self, request, count, *, now_ns=None):
@@ -495,10 +508,12 @@ cdef class Engine:
 
     def stats(self):
         cdef table_stats table
+        cdef waf_records_stats records
         cdef uint32_t index
         with self._lock:
             self._reclaim()
             table_get_stats(self.shared.table, &table)
+            records_stats(self.shared.records, &records)
             decisions, limits, watched = self._counts()
             return {
                 "server": self._server_stats(),
@@ -527,6 +542,12 @@ cdef class Engine:
                     "expired": table.expired,
                     "sketched": table.sketched,
                     "bytes": table.bytes,
+                },
+                "collections": {
+                    "records": records.records,
+                    "max_records": records.max_records,
+                    "evicted": records.evicted,
+                    "bytes": records.bytes,
                 },
                 "limits_truncated": self._total("limits_truncated"),
                 "ring": {"lost": self._total("lost")},

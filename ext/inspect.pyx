@@ -1,16 +1,18 @@
-from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t
 
+from ratelimitd._ext.bytes.address cimport rl_address, rl_address_format
 from ratelimitd._ext.core cimport (
     RL_ALLOW, RL_MAX_MATCHES, RL_REASON_PARTIAL_BODY, RL_REASON_SCAN, rl_count, rl_request, rl_response, rl_rule_match, rl_verdict,
 )
+from ratelimitd._ext.match.attributes cimport rl_attributes_client
 from ratelimitd._ext.match.matcher cimport rl_matcher_run
 from ratelimitd._ext.snapshot cimport snapshot_domain, snapshot_profile, snapshot_scan
 from ratelimitd._ext.verdict cimport verdict_deny
-from ratelimitd._ext.waf.layout cimport waf_fired, waf_result, waf_scratch
+from ratelimitd._ext.waf.layout cimport waf_fired, waf_moment, waf_result, waf_scratch
 from ratelimitd._ext.waf.target cimport target_text
 from ratelimitd._ext.waf.response cimport response_limit
 from ratelimitd._ext.waf.transaction cimport waf_request, waf_response
-from ratelimitd._ext.worker cimport check_worker
+from ratelimitd._ext.worker cimport check_shared, check_worker
 
 cdef enum:
     STATUS_TOO_LARGE = 413
@@ -27,7 +29,24 @@ cdef uint32_t inspect_choose(check_worker *mine, const snapshot_scan *scan, uint
     return scan.route_profiles[route]
 
 
-cdef void inspect(check_worker *mine, const snapshot_domain *domain, const rl_request *request, rl_verdict *verdict) noexcept nogil:
+cdef const waf_moment *inspect_moment(
+    check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request) noexcept nogil:
+    cdef rl_address client
+    mine.moment.now_ms = now_ns // 1000000
+    mine.moment.domain = domain.name
+    mine.moment.client.size = 0
+    if rl_attributes_client(mine.attributes, &client):
+        mine.moment.client.data = mine.client
+        mine.moment.client.size = rl_address_format(&client, mine.client)
+    mine.moment.records = self.records
+    mine.moment.secret = &self.secret
+    mine.moment.dry_run = request.dry_run
+    return &mine.moment
+
+
+cdef void inspect(
+    check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, rl_verdict *verdict
+) noexcept nogil:
     cdef uint8_t mode
     cdef const snapshot_profile *profile = &domain.scan.profiles[inspect_choose(mine, &domain.scan, &mode)]
     cdef bint blocks = mode == MODE_BLOCK and not domain.shadow
@@ -37,7 +56,7 @@ cdef void inspect(check_worker *mine, const snapshot_domain *domain, const rl_re
         _object(blocks, verdict, RL_REASON_PARTIAL_BODY, STATUS_TOO_LARGE)
         if blocks:
             return
-    waf_request(profile.program, mine.waf, request, profile.body_limit, not blocks, &mine.found)
+    waf_request(profile.program, mine.waf, inspect_moment(self, mine, domain, now_ns, request), request, profile.body_limit, not blocks, &mine.found)
     rl_count(&mine.totals.scans, 1)
     rl_count(&mine.totals.scan_bytes, mine.found.bytes_inspected)
     rl_count(&mine.totals.scan_matches, mine.found.fired_count + mine.found.fired_more)
@@ -51,7 +70,8 @@ cdef bint _too_long(const snapshot_profile *profile, const rl_response *response
 
 
 cdef void inspect_response(
-    check_worker *mine, const snapshot_domain *domain, const rl_request *request, const rl_response *response, rl_verdict *verdict
+    check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, const rl_response *response,
+    rl_verdict *verdict
 ) noexcept nogil:
     cdef uint8_t mode
     cdef const snapshot_profile *profile = &domain.scan.profiles[inspect_choose(mine, &domain.scan, &mode)]
@@ -62,7 +82,7 @@ cdef void inspect_response(
         _object(blocks, verdict, RL_REASON_PARTIAL_BODY, STATUS_BAD_GATEWAY)
         if blocks:
             return
-    waf_response(profile.program, mine.waf, request, response, profile.body_limit, not blocks, &mine.found)
+    waf_response(profile.program, mine.waf, inspect_moment(self, mine, domain, now_ns, request), request, response, profile.body_limit, not blocks, &mine.found)
     rl_count(&mine.totals.response_bytes, mine.found.bytes_inspected)
     _take(mine, profile, blocks, verdict)
 

@@ -8,7 +8,8 @@ from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, counter_table, table_hi
 from ratelimitd._ext.match.attributes cimport rl_attributes
 from ratelimitd._ext.match.matcher cimport rl_match_scratch
 from ratelimitd._ext.snapshot cimport snapshot, snapshot_rate
-from ratelimitd._ext.waf.layout cimport waf_result, waf_scratch
+from ratelimitd._ext.waf.layout cimport waf_moment, waf_result, waf_scratch
+from ratelimitd._ext.waf.records cimport waf_records
 
 
 # What is counted per domain, list and limit. A slot is one cache line of a worker.
@@ -50,6 +51,8 @@ cdef struct check_worker:
     rl_match_scratch *match_scratch
     waf_scratch *waf            # NULL until a policy scans: it is large
     waf_result found
+    waf_moment moment           # of the running scan
+    char client[46]             # the client's address as text
     uint32_t ids[TABLE_MAX_HITS]
     const snapshot_rate *rates[TABLE_MAX_HITS]
     table_hit hits[TABLE_MAX_HITS]
@@ -73,6 +76,7 @@ cdef struct check_worker:
 cdef struct check_shared:
     snapshot *current           # published; swapped by the control plane
     counter_table *table
+    waf_records *records        # what rules keep between requests
     key_secret secret
     uint32_t sample             # 1 in N allowed checks is logged, or fewer; 0: none
     uint32_t allows_per_second  # what sampling thins out to, about

@@ -155,6 +155,7 @@ class Engine:
          "responses": {"allowed", "denied", "shadow_denied", "bytes"},   # shadow_denied: of the allowed ones
          "rules": [{"domain", "rule", "count"}],   # rules that matched; without names: those that found no counter
          "table": {"keys", "max_keys", "inserted", "evicted", "expired", "sketched", "bytes"},
+         "collections": {"records", "max_records", "evicted", "bytes"},   # what rules keep between requests
          "limits_truncated": int,   # checks to which more limits applied than one check counts
          "ring": {"lost"}, "generation": int}
         """

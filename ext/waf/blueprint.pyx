@@ -21,6 +21,8 @@ NAMES = {
     Variable.RESPONSE_HEADERS_NAMES: Variable.RESPONSE_HEADERS,
 }
 
+RESPONSE = frozenset(variable for variable in Variable if variable.name.startswith("RESPONSE_"))
+
 
 def sources_of(variable) -> tuple:
     """(sources, whether their names are meant); no sources: the variable is computed."""
@@ -249,13 +251,36 @@ def read(program) -> frozenset:
     return frozenset(source for place in places for source in sources_of(place.variable)[0])
 
 
+def of_responses(program) -> frozenset:
+    """The links whose rules see a response: those of phases 3 and 4, and of phase 5 if any of the chain looks at one."""
+    found, chain = set(), []
+    for index, link in enumerate(program.links):
+        chain.append(index)
+        if link.chained:
+            continue
+        links = [program.links[i] for i in chain]
+        if links[0].phase in (3, 4) or links[0].phase == 5 and any(map(sees_response, links)):
+            found.update(chain)
+        chain = []
+    return frozenset(found)
+
+
+def sees_response(link) -> bool:
+    places = [*link.selectors, *(part for text in texts_of(link) for part in text if not isinstance(part, bytes))]
+    return any(place.variable in RESPONSE for place in places)
+
+
 # ---- names
+
+def texts_of(link):
+    yield from (link.argument, link.message, link.log_data)
+    for change in link.sets:
+        yield from (change.name, change.value)
+
 
 def texts(program):
     for link in program.links:
-        yield from (link.argument, link.message, link.log_data)
-        for change in link.sets:
-            yield from (change.name, change.value)
+        yield from texts_of(link)
 
 
 def references(program):
@@ -272,7 +297,7 @@ def store_name(variable, name) -> bytes:
 
 def set_name(change):
     """The full name of a constant target, or None."""
-    return store_name(change.collection, b"".join(change.name)) if constant(change.name) else None
+    return store_name(change.collection, b"".join(change.name)) if change.name and constant(change.name) else None
 
 
 def store_names(program) -> list:

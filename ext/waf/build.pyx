@@ -8,9 +8,9 @@ from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.scan.arena cimport arena_free, arena_reset, arena_zeroed
 from ratelimitd._ext.scan.database cimport database_acquire, database_fault, database_release, shared_database
 from ratelimitd._ext.scan.hs cimport HS_SUCCESS, hs_alloc_scratch, hs_free_scratch, hs_scan, hs_scratch_t
-from ratelimitd._ext.waf.constants cimport WAF_SOURCES
+from ratelimitd._ext.waf.constants cimport WAF_IP, WAF_SOURCES
 from ratelimitd._ext.waf.layout cimport (
-    WAF_LITERAL, waf_ctl, waf_group, waf_lane, waf_link, waf_name, waf_networks, waf_node, waf_part, waf_program, waf_row, waf_selector, waf_set, waf_slot,
+    WAF_COLLECTIONS, WAF_LITERAL, waf_ctl, waf_group, waf_lane, waf_link, waf_name, waf_networks, waf_node, waf_part, waf_program, waf_row, waf_selector, waf_set, waf_slot,
     waf_source, waf_step,
     waf_text, waf_use, waf_value,
 )
@@ -164,6 +164,7 @@ cdef class Builder:
         cdef waf_set *made = <waf_set *>room(self.program, len(link.sets) * sizeof(waf_set))
         for i, change in enumerate(link.sets):
             name = plan.set_name(change)
+            made[<uint32_t>i].variable = int(change.collection)
             made[<uint32_t>i].change = int(change.change)
             made[<uint32_t>i].score = name in scores
             made[<uint32_t>i].slot = self.slot_of[name] if name else -1
@@ -210,7 +211,7 @@ cdef class Builder:
         elif link.operator in (Operator.DETECT_SQLI, Operator.DETECT_XSS):
             injection_open()
 
-    cdef void link(self, waf_link *out, link, uint32_t index, bint first, set scores) except *:
+    cdef void link(self, waf_link *out, link, bint of_response, bint first, set scores) except *:
         cdef uint8_t *steps = <uint8_t *>room(self.program, len(link.transformations))
         out.rule = link.rule
         out.phase = link.phase
@@ -220,6 +221,7 @@ cdef class Builder:
         out.capture = link.capture
         out.chained = link.chained
         out.first = first
+        out.of_response = of_response
         out.disruption = int(link.disruption)
         out.log = link.log
         out.severity = link.severity
@@ -452,6 +454,16 @@ cdef class Builder:
         self.program.response_limit = ir.response_limit
         self.program.response_reject = ir.response_reject
 
+    cdef void collections(self, ir) except *:
+        """Names of a collection stand together, in the order of the alphabet."""
+        cdef uint32_t i
+        for i in range(WAF_COLLECTIONS):
+            names = [n for n, name in enumerate(self.blueprint.store) if name.startswith(plan.store_name(WAF_IP + i, b""))]
+            self.program.collection_slots[i].first = names[0] if names else 0
+            self.program.collection_slots[i].end = names[len(names) - 1] + 1 if names else 0
+        self.program.collection_timeout = min(ir.collection_timeout, 0xffffffff)
+        self.program.application = kept(self.program, ir.application)
+
     # ---- the store
 
     cdef void store(self, initial) except *:
@@ -557,6 +569,8 @@ cdef waf_program *waf_build(object ir, object cache_dir, bint direct=False) exce
         program.score_slot = builder.slot_of[b"tx." + ir.score] if ir.score else -1
         program.response_score_slot = builder.slot_of[b"tx." + ir.response_score] if ir.response_score else -1
         builder.response(ir)
+        builder.collections(ir)
+        answers = plan.of_responses(ir)
         scores = {b"tx." + name for name in ir.scores}
         links = <waf_link *>room(program, len(ir.links) * sizeof(waf_link))
         program.links = links
@@ -566,7 +580,7 @@ cdef waf_program *waf_build(object ir, object cache_dir, bint direct=False) exce
             if i in batched:
                 links[i].batched = 1
                 links[i].batch = batched[i]
-            builder.link(&links[i], link, i, first, scores)
+            builder.link(&links[i], link, i in answers, first, scores)
             if first and i not in batched:
                 in_turn.append(i)
             first = not link.chained

@@ -72,6 +72,9 @@ enum {
   WAF_REMOTE_PORT = 67,
   WAF_SERVER_ADDR = 68,
   WAF_SERVER_PORT = 69,
+  WAF_SESSIONID = 70,
+  WAF_USERID = 71,
+  WAF_WEBAPPID = 72,
   WAF_TX = 80,
   WAF_IP = 81,
   WAF_GLOBAL = 82,
@@ -123,6 +126,9 @@ enum {
   WAF_CHANGE_ADD = 1,
   WAF_CHANGE_SUBTRACT = 2,
   WAF_CHANGE_UNSET = 3,
+  WAF_CHANGE_BIND = 4,
+  WAF_CHANGE_EXPIRE = 5,
+  WAF_CHANGE_DEPRECATE = 6,
 };
 
 enum {
@@ -228,9 +234,9 @@ static const char *const waf_variable_names[] = {
     "REMOTE_PORT",
     "SERVER_ADDR",
     "SERVER_PORT",
-    "",
-    "",
-    "",
+    "SESSIONID",
+    "USERID",
+    "WEBAPPID",
     "",
     "",
     "",

@@ -71,6 +71,9 @@ cdef extern from "waf/constants.h" nogil:
         WAF_REMOTE_PORT
         WAF_SERVER_ADDR
         WAF_SERVER_PORT
+        WAF_SESSIONID
+        WAF_USERID
+        WAF_WEBAPPID
         WAF_TX
         WAF_IP
         WAF_GLOBAL
@@ -116,6 +119,9 @@ cdef extern from "waf/constants.h" nogil:
         WAF_CHANGE_ADD
         WAF_CHANGE_SUBTRACT
         WAF_CHANGE_UNSET
+        WAF_CHANGE_BIND
+        WAF_CHANGE_EXPIRE
+        WAF_CHANGE_DEPRECATE
         WAF_CTL_REMOVE_RULES
         WAF_CTL_REMOVE_TARGETS
         WAF_CTL_ENGINE

@@ -191,7 +191,7 @@ cdef void add_headers(waf_scratch *scratch, const rl_request *request) noexcept 
 cdef void fields_request(waf_scratch *scratch, const rl_request *request) noexcept nogil:
     add_target(scratch, request)
     add_headers(scratch, request)
-    field_add(scratch, WAF_REMOTE_ADDR, NOTHING, request.source_address)
+    field_add(scratch, WAF_REMOTE_ADDR, NOTHING, scratch.moment.client if scratch.moment.client.size else request.source_address)
     field_add(scratch, WAF_SERVER_NAME, NOTHING, request.host)
     field_add(scratch, WAF_UNIQUE_ID, NOTHING, request.request_id)
 
@@ -247,6 +247,12 @@ cdef bint computed(waf_scratch *scratch, uint16_t variable, rl_view *value) noex
     if variable == WAF_REQBODY_ERROR_MSG:
         value[0] = scratch.body_error_text
         return True
+    if variable == WAF_SESSIONID or variable == WAF_USERID:
+        value[0] = scratch.collections[(WAF_SESSION if variable == WAF_SESSIONID else WAF_USER) - WAF_IP].key
+        return True
+    if variable == WAF_WEBAPPID:
+        value[0] = scratch.program.application
+        return True
     if variable == WAF_ARGS_COMBINED_SIZE:
         number = scratch.arguments_size
     elif variable == WAF_FILES_COMBINED_SIZE:
@@ -266,7 +272,7 @@ cdef bint computed(waf_scratch *scratch, uint16_t variable, rl_view *value) noex
     elif variable == WAF_DURATION:
         number = 0
     elif variable == WAF_TIME_EPOCH:
-        number = scratch.now_ms // 1000
+        number = scratch.moment.now_ms // 1000
     else:
         return False
     value[0] = digits(scratch, number)

@@ -5,8 +5,10 @@ from ratelimitd._ext.bytes.pcre cimport rl_pcre, rl_pcre_scratch
 from ratelimitd._ext.bytes.inflate cimport rl_inflater
 from ratelimitd._ext.bytes.operators cimport rl_byte_set, rl_ip_range
 from ratelimitd._ext.core cimport rl_request, rl_view
+from ratelimitd._ext.limit.key cimport key_digest, key_secret
 from ratelimitd._ext.scan.arena cimport scan_arena
 from ratelimitd._ext.scan.database cimport shared_database
+from ratelimitd._ext.waf.records cimport waf_records
 from ratelimitd._ext.waf.regexes cimport shared_regex
 from ratelimitd._ext.scan.hs cimport hs_database_t, hs_scratch_t
 
@@ -24,6 +26,7 @@ cdef enum:
     WAF_FIRED = 128
     WAF_BUDGET_FACTOR = 64    # bytes of memory that a transaction may take for each byte of it
     WAF_TOLD = 4096           # values that matched, of one trace
+    WAF_COLLECTIONS = 5       # WAF_IP to WAF_RESOURCE
 
 # What became of a rule, for who asks why.
 cdef enum:
@@ -67,6 +70,7 @@ cdef struct waf_selector:
 
 
 cdef struct waf_set:
+    uint16_t variable      # the collection
     uint8_t change
     uint8_t score          # what is added counts as the rule's score
     int32_t slot           # -1: the name is made when it runs
@@ -90,6 +94,7 @@ cdef struct waf_link:
     uint32_t rule
     uint8_t phase, op, negated, multi_match, capture, chained, disruption, log
     uint8_t first          # of its chain
+    uint8_t of_response    # what it keeps for later requests, it keeps when a response is inspected; else when the request is checked
     uint8_t once           # the first value that matches is enough
     uint8_t batched        # its matches are found by scanning; else it is evaluated in its turn
     int8_t severity
@@ -187,6 +192,10 @@ cdef struct waf_name:
     uint32_t id
 
 
+cdef struct waf_range:
+    uint32_t first, end
+
+
 cdef struct waf_program:
     scan_arena memory
     uint32_t link_count, batch_count, node_count, group_count, store_count, name_count, name_mask
@@ -202,6 +211,9 @@ cdef struct waf_program:
     const waf_name *store_index  # open addressing over store names: id is slot + 1
     uint32_t store_mask
     const waf_value *initial     # store_count
+    waf_range collection_slots[5]   # WAF_COLLECTIONS: where their variables are in the store
+    uint32_t collection_timeout  # seconds
+    rl_view application
     shared_regex **regexes
     uint32_t regex_count
     int32_t score_slot           # holds the anomaly score, or -1: the sum of the rules'
@@ -216,6 +228,25 @@ cdef struct waf_program:
 
 
 # ---- a transaction
+
+# Where and when a transaction runs.
+cdef struct waf_moment:
+    int64_t now_ms               # since the epoch
+    rl_view domain
+    rl_view client               # the client's address; empty: the peer's
+    waf_records *records         # what is kept between requests; NULL: nothing is
+    const key_secret *secret     # of the records' keys
+    uint8_t dry_run              # looks at the records and changes none
+
+
+# A collection of the transaction. What its record holds is copied to the store when somebody looks at it; changes go to both.
+cdef struct waf_collection:
+    rl_view key
+    key_digest digest
+    uint8_t bound                # it has a key
+    uint8_t waiting              # nobody has looked at it yet
+    uint8_t changed              # by this transaction
+
 
 cdef struct waf_field:
     rl_view name
@@ -351,5 +382,7 @@ cdef struct waf_scratch:
     uint8_t unmatched_boundary
     rl_view body_error_text
     uint32_t argument_count, arguments_size, files_size, body_size, response_size
-    uint32_t now_ms
+    const waf_moment *moment
+    waf_collection collections[5]   # WAF_COLLECTIONS
+    uint8_t answering            # a response is inspected
     uint32_t rule_score          # of the running rule

@@ -1,12 +1,16 @@
 """Programs for tests: build one, run requests given as dicts."""
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from ratelimitd._ext.convert cimport Request, Response
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.waf.build cimport waf_build, waf_databases, waf_free
 from ratelimitd._ext.waf.constants cimport WAF_SOURCES
-from ratelimitd._ext.waf.layout cimport waf_program, waf_result, waf_scratch, waf_value
+from ratelimitd._ext.waf.layout cimport waf_moment, waf_program, waf_result, waf_scratch, waf_value
+from ratelimitd._ext.limit.key cimport key_secret
+from ratelimitd._ext.waf.records cimport (
+    records_add, records_free, records_new, records_stats, waf_change, waf_records, waf_records_stats,
+)
 from ratelimitd._ext.waf.select cimport item_name
 from ratelimitd._ext.waf.store cimport value_text
 from ratelimitd._ext.waf.transaction cimport waf_request, waf_response, waf_scratch_free, waf_scratch_new, waf_scratch_prepare
@@ -26,13 +30,62 @@ cdef bytes taken(rl_view view):
     return view.data[:view.size] if view.size else b""
 
 
+cdef class Records:
+    """What rules keep between requests, shared by the programs that are given it."""
+
+    cdef waf_records *data
+    cdef key_secret secret
+
+    def __init__(self, uint64_t max_records=1024):
+        self.data = records_new(max_records)
+        self.secret.k0 = 1
+        self.secret.k1 = 2
+        if self.data == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        records_free(self.data)
+
+    def stats(self) -> dict:
+        cdef waf_records_stats stats
+        records_stats(self.data, &stats)
+        return stats
+
+    def add(self, uint64_t lo, uint64_t hi, bytes name, uint32_t rounds, int64_t now_ms) -> int:
+        """Adds 1 to a variable of the record of this digest, without the interpreter lock; what it is then, or -1."""
+        cdef waf_change change
+        cdef int64_t total = -1
+        cdef uint32_t i
+        change.digest.lo = lo
+        change.digest.hi = hi
+        change.now_ms = now_ms
+        change.timeout_s = 3600
+        change.first = 1
+        change.name = rl_view(<const char *>name, <uint32_t>len(name))
+        with nogil:
+            for i in range(rounds):
+                if not records_add(self.data, &change, 1, &total):
+                    total = -1
+        return total
+
+
 cdef class Program:
     cdef waf_program *program
     cdef waf_scratch *scratch
     cdef waf_result *result
+    cdef waf_moment moment
+    cdef Records records
+    cdef bytes domain
+    cdef Request asked          # the last one: the store may point into it
 
-    def __init__(self, program, cache_dir=None, bint direct=False):
-        """direct: without any of the shortcuts of scanning."""
+    def __init__(self, program, cache_dir=None, bint direct=False, Records records=None, bytes domain=b""):
+        """direct: without any of the shortcuts of scanning. Without records nothing outlives a request."""
+        self.records = records
+        self.domain = domain
+        self.moment.domain = rl_view(<const char *>domain, <uint32_t>len(domain))
+        if records is not None:
+            self.moment.records = records.data
+            self.moment.secret = &records.secret
         self.result = <waf_result *>calloc(1, sizeof(waf_result))
         self.scratch = waf_scratch_new()
         self.program = waf_build(program, cache_dir, direct)
@@ -73,17 +126,23 @@ cdef class Program:
         """First links that are evaluated in their turn, whatever the request."""
         return [i for i in range(self.program.link_count) if self.program.direct[i >> 6] >> (i & 63) & 1]
 
-    def run(self, dict request, uint32_t body_limit=1 << 20, bint detect=False) -> dict:
+    def run(self, dict request, uint32_t body_limit=1 << 20, bint detect=False, int64_t now_ms=0) -> dict:
         cdef Request made = Request(request)
+        self.moment.now_ms = now_ms
+        self.moment.dry_run = made.data.dry_run
+        self.asked = made
         with nogil:
-            waf_request(self.program, self.scratch, &made.data, body_limit, detect, self.result)
+            waf_request(self.program, self.scratch, &self.moment, &made.data, body_limit, detect, self.result)
         return self.outcome()
 
-    def run_response(self, dict request, dict response, uint32_t body_limit=1 << 20, bint detect=False) -> dict:
+    def run_response(self, dict request, dict response, uint32_t body_limit=1 << 20, bint detect=False, int64_t now_ms=0) -> dict:
         cdef Request asked = Request(request)
         cdef Response answered = Response(response)
+        self.moment.now_ms = now_ms
+        self.moment.dry_run = asked.data.dry_run
+        self.asked = asked
         with nogil:
-            waf_response(self.program, self.scratch, &asked.data, &answered.data, body_limit, detect, self.result)
+            waf_response(self.program, self.scratch, &self.moment, &asked.data, &answered.data, body_limit, detect, self.result)
         return self.outcome()
 
     cdef dict outcome(self):
@@ -108,10 +167,10 @@ cdef class Program:
         cdef mallinfo2_t after
         cdef int i
         with nogil:
-            waf_request(self.program, self.scratch, &made.data, body_limit, False, self.result)
+            waf_request(self.program, self.scratch, &self.moment, &made.data, body_limit, False, self.result)
             before = mallinfo2()
             for i in range(rounds):
-                waf_request(self.program, self.scratch, &made.data, body_limit, False, self.result)
+                waf_request(self.program, self.scratch, &self.moment, &made.data, body_limit, False, self.result)
             after = mallinfo2()
         return (after.uordblks + after.hblkhd) - (before.uordblks + before.hblkhd)
 
@@ -122,7 +181,7 @@ cdef class Program:
         start = time.thread_time()
         with nogil:
             for i in range(count):
-                waf_request(self.program, self.scratch, &made.data, body_limit, False, self.result)
+                waf_request(self.program, self.scratch, &self.moment, &made.data, body_limit, False, self.result)
         return (time.thread_time() - start) / count
 
     def fields(self) -> list:

@@ -2,11 +2,12 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.string cimport memcmp, strlen
 
 from ratelimitd._ext.core cimport rl_view
+from ratelimitd._ext.waf.collection cimport collection_look
 from ratelimitd._ext.waf.constants cimport *
 from ratelimitd._ext.waf.layout cimport WAF_LITERAL, waf_field, waf_item, waf_link, waf_scratch, waf_selector, waf_value
 from ratelimitd._ext.waf.fields cimport computed, joined
 from ratelimitd._ext.waf.operate cimport finds
-from ratelimitd._ext.waf.store cimport store_at, value_text
+from ratelimitd._ext.waf.store cimport collection_of, store_at, value_text
 
 cdef rl_view NOTHING = rl_view("", 0)
 
@@ -70,23 +71,6 @@ cdef bint variable_covers(uint16_t variable, uint16_t source, bint is_name) noex
     return names == is_name and (count > 0 and sources[0] == source or count > 1 and sources[1] == source)
 
 
-cdef rl_view collection_of(uint16_t variable) noexcept nogil:
-    """What the names of a store's variables begin with."""
-    if variable == WAF_IP:
-        return rl_view("ip.", 3)
-    if variable == WAF_GLOBAL:
-        return rl_view("global.", 7)
-    if variable == WAF_SESSION:
-        return rl_view("session.", 8)
-    if variable == WAF_USER:
-        return rl_view("user.", 5)
-    if variable == WAF_RESOURCE:
-        return rl_view("resource.", 9)
-    if variable == WAF_GEO:
-        return rl_view("geo.", 4)
-    return rl_view("tx.", 3)
-
-
 cdef bint is_store(uint16_t variable) noexcept nogil:
     return WAF_TX <= variable <= WAF_GEO
 
@@ -129,6 +113,8 @@ cdef bint store_next(waf_scratch *scratch, waf_cursor *cursor, waf_item *item) n
     cdef rl_view name
     cdef waf_value *value
     cdef uint32_t index
+    if cursor.at == 0:
+        collection_look(scratch, selector.variable)
     if selector.name.size:
         if cursor.at:
             return False

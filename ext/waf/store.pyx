@@ -1,16 +1,36 @@
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.scan.arena cimport arena_commit, arena_reserve
+from ratelimitd._ext.waf.constants cimport *
 from ratelimitd._ext.waf.layout cimport WAF_DYNAMIC, waf_dynamic, waf_program, waf_scratch, waf_value
 
 cdef extern from "bytes/hash.h" nogil:
     uint64_t rl_hash(rl_view text)
 
+cdef extern from *:
+    bint add_overflows "__builtin_add_overflow"(int64_t a, int64_t b, int64_t *sum) noexcept nogil
+
 cdef enum:
     DIGITS = 24
     NUMBER_MAX = 922337203685477579
+
+
+cdef rl_view collection_of(uint16_t variable) noexcept nogil:
+    if variable == WAF_IP:
+        return rl_view("ip.", 3)
+    if variable == WAF_GLOBAL:
+        return rl_view("global.", 7)
+    if variable == WAF_SESSION:
+        return rl_view("session.", 8)
+    if variable == WAF_USER:
+        return rl_view("user.", 5)
+    if variable == WAF_RESOURCE:
+        return rl_view("resource.", 9)
+    if variable == WAF_GEO:
+        return rl_view("geo.", 4)
+    return rl_view("tx.", 3)
 
 
 cdef void store_begin(waf_scratch *scratch) noexcept nogil:
@@ -78,6 +98,13 @@ cdef int64_t number_of(rl_view text) noexcept nogil:
     return -number if negative else number
 
 
+cdef int64_t number_sum(int64_t a, int64_t b) noexcept nogil:
+    cdef int64_t sum
+    if add_overflows(a, b, &sum):
+        return <int64_t>0x7fffffffffffffff if b > 0 else -<int64_t>0x7fffffffffffffff
+    return sum
+
+
 cdef rl_view value_text(waf_scratch *scratch, waf_value *value) noexcept nogil:
     cdef uint64_t rest
     cdef uint32_t at = DIGITS
@@ -128,3 +155,7 @@ cdef void value_set_number(waf_value *value, int64_t number) noexcept nogil:
     value.number = number
     value.set = value.has_number = 1
     value.has_text = 0
+
+
+cdef void value_unset(waf_value *value) noexcept nogil:
+    value.set = value.has_text = value.has_number = 0

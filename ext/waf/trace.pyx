@@ -2,7 +2,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 
 from ratelimitd._ext.core cimport rl_request, rl_view
-from ratelimitd._ext.waf.layout cimport WAF_TOLD, waf_program, waf_result, waf_scratch, waf_told, waf_trace
+from ratelimitd._ext.waf.layout cimport WAF_TOLD, waf_moment, waf_program, waf_result, waf_scratch, waf_told, waf_trace
 from ratelimitd._ext.waf.store cimport value_text
 from ratelimitd._ext.waf.target cimport target_text
 from ratelimitd._ext.waf.transaction cimport waf_request, waf_scratch_free, waf_scratch_new, waf_scratch_prepare
@@ -63,12 +63,12 @@ cdef dict variables_of(Watched watched):
     }
 
 
-cdef tuple waf_trace_request(const waf_program *program, const rl_request *request, uint32_t body_limit, bint detect):
+cdef tuple waf_trace_request(const waf_program *program, const waf_moment *moment, const rl_request *request, uint32_t body_limit, bint detect):
     cdef Watched watched = Watched(program.link_count)
     cdef uint32_t i
     if waf_scratch_prepare(watched.scratch, program) != 0:
         raise MemoryError
-    waf_request(program, watched.scratch, request, body_limit, detect, watched.result)
+    waf_request(program, watched.scratch, moment, request, body_limit, detect, watched.result)
     hits = hits_of(watched)
     rules = [
         {

@@ -9,8 +9,9 @@ from ratelimitd._ext.scan.arena cimport arena_free, arena_reset
 from ratelimitd._ext.scan.hs cimport HS_SUCCESS, hs_alloc_scratch, hs_free_scratch
 from ratelimitd._ext.waf.body cimport body_read, body_start
 from ratelimitd._ext.waf.constants cimport *
+from ratelimitd._ext.waf.collection cimport collections_begin
 from ratelimitd._ext.waf.fields cimport fields_begin, fields_request
-from ratelimitd._ext.waf.layout cimport WAF_BUDGET_FACTOR, waf_program, waf_result, waf_scratch, waf_string, waf_value
+from ratelimitd._ext.waf.layout cimport WAF_BUDGET_FACTOR, waf_moment, waf_program, waf_result, waf_scratch, waf_string, waf_value
 from ratelimitd._ext.waf.response cimport response_body, response_head
 from ratelimitd._ext.waf.run cimport run_phase
 from ratelimitd._ext.waf.store cimport store_begin, value_number
@@ -127,9 +128,11 @@ cdef void result_begin(waf_result *out) noexcept nogil:
 
 
 cdef void begin(
-    const waf_program *program, waf_scratch *scratch, const rl_request *request, size_t size, bint detect, waf_result *out) noexcept nogil:
+    const waf_program *program, waf_scratch *scratch, const waf_moment *moment, const rl_request *request, size_t size, bint detect,
+    waf_result *out) noexcept nogil:
     cdef uint32_t words = (program.link_count + 63) // 64 + 1
     scratch.program = program
+    scratch.moment = moment
     scratch.request = request
     scratch.out = out
     scratch.round += 1
@@ -152,10 +155,11 @@ cdef void begin(
     scratch.multipart = scratch.unmatched_boundary = 0
     scratch.body_error_text = NOTHING
     scratch.argument_count = scratch.arguments_size = scratch.files_size = scratch.body_size = 0
-    scratch.response_size = scratch.response_cut = 0
+    scratch.response_size = scratch.response_cut = scratch.answering = 0
     fields_begin(scratch)
     hits_begin(scratch)
     store_begin(scratch)
+    collections_begin(scratch)
 
 
 cdef void scan_new(waf_scratch *scratch, const uint32_t *before) noexcept nogil:
@@ -213,8 +217,9 @@ cdef void take_score(waf_scratch *scratch, int32_t slot) noexcept nogil:
 
 
 cdef void waf_request(
-    const waf_program *program, waf_scratch *scratch, const rl_request *request, uint32_t body_limit, bint detect, waf_result *out) noexcept nogil:
-    begin(program, scratch, request, request_bytes(request, body_limit), detect, out)
+    const waf_program *program, waf_scratch *scratch, const waf_moment *moment, const rl_request *request, uint32_t body_limit, bint detect,
+    waf_result *out) noexcept nogil:
+    begin(program, scratch, moment, request, request_bytes(request, body_limit), detect, out)
     if scratch.engine == WAF_ENGINE_OFF:
         return
     request_phases(scratch, request, body_limit)
@@ -224,11 +229,12 @@ cdef void waf_request(
 
 
 cdef void waf_response(
-    const waf_program *program, waf_scratch *scratch, const rl_request *request, const rl_response *response, uint32_t body_limit, bint detect,
-    waf_result *out) noexcept nogil:
-    begin(program, scratch, request, request_bytes(request, body_limit) + response_bytes(response, body_limit), detect, out)
+    const waf_program *program, waf_scratch *scratch, const waf_moment *moment, const rl_request *request, const rl_response *response,
+    uint32_t body_limit, bint detect, waf_result *out) noexcept nogil:
+    begin(program, scratch, moment, request, request_bytes(request, body_limit) + response_bytes(response, body_limit), detect, out)
     if scratch.engine == WAF_ENGINE_OFF:
         return
+    scratch.answering = 1
     request_phases(scratch, request, body_limit)
     result_begin(out)
     scratch.stopped = scratch.allowed

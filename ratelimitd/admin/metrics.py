@@ -95,6 +95,7 @@ class EngineCollector(Collector):
         yield from self._table(stats["table"])
         yield from self._scan(stats["scan"])
         yield from self._responses(stats["responses"])
+        yield from self._collections(stats["collections"])
         yield self._rule_matches(stats["rules"])
         yield from self._policy()
         text = "Checks to which more limits applied than one check counts."
@@ -175,6 +176,11 @@ class EngineCollector(Collector):
         yield _counter("keys_expired", "Keys forgotten after their window.", table["expired"])
         yield _counter("evictions", "Keys forgotten for want of room.", table["evicted"])
         yield _counter("sketched", "Checks counted in the shared sketch, as the table was full.", table["sketched"])
+
+    def _collections(self, collections: dict[str, Any]) -> Iterator[Metric]:
+        yield _gauge("collections", "Collections that rules keep between requests.", collections["records"])
+        yield _gauge("collections_max", "Collections that may be kept at once.", collections["max_records"])
+        yield _counter("collections_evicted", "Collections forgotten for want of room.", collections["evicted"])
 
     def _scan(self, scan: dict[str, Any]) -> Iterator[Metric]:
         yield _counter("scan_requests", "Requests that were scanned.", scan["scans"])

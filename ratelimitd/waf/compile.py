@@ -38,6 +38,8 @@ class Settings:
     response_types: tuple[bytes, ...] | None = None
     response_limit: int = 0
     response_reject: bool = False
+    collection_timeout: int = 3600
+    application: bytes = b""
     files: tuple[str, ...] = field(default=())
 
 
@@ -85,6 +87,8 @@ def assemble(
         response_types=RESPONSE_TYPES if settings.response_types is None else settings.response_types,
         response_limit=settings.response_limit,
         response_reject=settings.response_reject,
+        collection_timeout=settings.collection_timeout,
+        application=settings.application,
         sources=sources,
         folded=sum(isinstance(i, Lowered) for i in wanted) - sum(isinstance(i, Lowered) for p in kept for i in p),
     )
@@ -147,6 +151,10 @@ def set_up(settings: Settings, directive: tree.Setting) -> None:
         settings.json_depth = value
     elif name == "SecArgumentsLimit" and isinstance(value, int):
         settings.arguments_max = value
+    elif name == "SecCollectionTimeout" and isinstance(value, int):
+        settings.collection_timeout = value
+    elif name == "SecWebAppId":
+        settings.application = directive.arguments[0]
     elif name.startswith("SecResponseBody"):
         set_up_response(settings, directive)
 

@@ -31,7 +31,14 @@ _DECISIONS = {
     Disruption.ALLOW_PHASE: "no more rules of this phase",
     Disruption.ALLOW_REQUEST: "no more rules for the request",
 }
-_CHANGES = {Change.SET: "=", Change.ADD: "+=", Change.SUBTRACT: "-=", Change.UNSET: "is unset"}
+_CHANGES = {
+    Change.SET: "=",
+    Change.ADD: "+=",
+    Change.SUBTRACT: "-=",
+    Change.UNSET: "is unset",
+    Change.EXPIRE: "goes in seconds:",
+    Change.DEPRECATE: "falls over seconds by",
+}
 
 
 def shown(value: bytes, limit: int = MAX_PATTERN) -> str:
@@ -67,6 +74,8 @@ def operator_words(link: Link) -> str:
 
 
 def set_words(change: SetVariable) -> str:
+    if change.change == Change.BIND:
+        return f"{change.collection.name.lower()} is that of {text_words(change.value)}"
     value = f" {text_words(change.value)}" if change.change != Change.UNSET else ""
     return f"{change.collection.name.lower()}.{text_words(change.name)} {_CHANGES[change.change]}{value}"
 

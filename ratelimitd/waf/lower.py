@@ -71,6 +71,15 @@ PROCESSORS = {
     b"JSON": Processor.JSON,
     b"XML": Processor.XML,
 }
+CHANGES = {
+    "=": Change.SET,
+    "+": Change.ADD,
+    "-": Change.SUBTRACT,
+    "!": Change.UNSET,
+    "bind": Change.BIND,
+    "expire": Change.EXPIRE,
+    "deprecate": Change.DEPRECATE,
+}
 TRANSFORMATIONS = {kind.name.replace("_", "").lower(): kind for kind in Transformation}
 
 
@@ -155,7 +164,7 @@ def transformation(name: str) -> Transformation:
 
 
 def set_variable(node: tree.SetVar) -> SetVariable:
-    change = {"=": Change.SET, "+": Change.ADD, "-": Change.SUBTRACT, "!": Change.UNSET}[node.operation]
+    change = CHANGES[node.operation]
     name = tuple(part.lower() if isinstance(part, bytes) else part for part in text(node.name))
     return SetVariable(Variable[node.collection], name, change, text(node.value))
 
@@ -213,9 +222,7 @@ class _Rule:
             transformations=tuple(t for t in map(self.tried(transformation), node.transformations) if t is not None),
             multi_match=bool(self.all("multiMatch")),
             capture=bool(self.all("capture")),
-            sets=tuple(
-                s for s in (self.tried(set_variable)(cast(tree.SetVar, a.value)) for a in self.all("setvar")) if s
-            ),
+            sets=self.sets(),
             ctls=self.ctls(),
             chained=node.chained is not None,
             disruption=self.disruption(),
@@ -261,6 +268,12 @@ class _Rule:
         elif known == Operator.IP_MATCH and node.phrases:
             argument = (b",".join(node.phrases.lines),)
         return known, node.negated, argument, words
+
+    def sets(self) -> tuple[SetVariable, ...]:
+        """In their order: a collection has its key only behind its initcol. Variables of TX end before they expire."""
+        nodes = [action.value for action in self.node.actions if isinstance(action.value, tree.SetVar)]
+        kept = [n for n in nodes if n.collection != "TX" or n.operation not in ("expire", "deprecate")]
+        return tuple(made for made in map(self.tried(set_variable), kept) if made)
 
     def ctls(self) -> tuple[Ctl, ...]:
         made = []
@@ -311,6 +324,6 @@ def lower(rule: tree.Rule) -> Lowered:
         for action in node.actions:
             if action.name == "skipAfter":
                 skip = action.argument
-            elif action.name in ("exec", "proxy", "skip", "setuid", "setsid", "setrsc", "append", "prepend"):
+            elif action.name in ("exec", "proxy", "skip", "append", "prepend"):
                 unsupported.append(UnsupportedError(f"the action {action.name}"))
     return Lowered(rule.position, rule.id, rule.phase, tuple(links), tuple(removals), skip, tuple(unsupported))

@@ -89,9 +89,12 @@ class Variable(IntEnum):
     REMOTE_PORT = 67
     SERVER_ADDR = 68
     SERVER_PORT = 69
+    SESSIONID = 70  # the key of SESSION
+    USERID = 71
+    WEBAPPID = 72
 
     TX = 80  # what rules set
-    IP = 81
+    IP = 81  # to RESOURCE: kept between requests once they have a key
     GLOBAL = 82
     SESSION = 83
     USER = 84
@@ -166,6 +169,9 @@ class Change(IntEnum):
     ADD = 1
     SUBTRACT = 2
     UNSET = 3
+    BIND = 4  # the collection has this key from here on (initcol); no name
+    EXPIRE = 5  # the variable goes in this many seconds
+    DEPRECATE = 6  # value "60/300": 60 less for every 300 seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,5 +284,7 @@ class Program:
     response_types: tuple[bytes, ...] = RESPONSE_TYPES  # content types whose bodies are looked at; b"": none was said
     response_limit: int = 0  # bytes of a response that are looked at; 0: as many as of a request
     response_reject: bool = False  # a longer one is denied
+    collection_timeout: int = 3600  # seconds that a collection outlives its last change
+    application: bytes = b""  # SESSION and USER are its own
     sources: tuple[str, ...] = field(default=(), compare=False)  # files, for people
     folded: int = field(default=0, compare=False)  # rules that never run, for people

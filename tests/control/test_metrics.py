@@ -72,6 +72,7 @@ class Counted:
                 "sketched": 2,
                 "bytes": 6400,
             },
+            "collections": {"records": 3, "max_records": 64, "evicted": 2, "bytes": 20480},
             "limits_truncated": 1,
             "ring": {"lost": 6},
             "generation": 1,

@@ -15,6 +15,7 @@ from ratelimitd.waf.seclang.words import (
     ACTIONS,
     CTL_OPTIONS,
     CTL_WORDS,
+    PERSISTENT,
     PHASES,
     SETTABLE,
     SEVERITIES,
@@ -34,6 +35,13 @@ _SETVAR = re.compile(rb"(!?)([A-Za-z]+)[:.]")
 _NUMBER = re.compile(rb"[0-9]{1,18}\Z")
 _RANGE = re.compile(rb"\s*([0-9]{1,18})\s*(?:-\s*([0-9]{1,18})\s*)?\Z")
 _AUDIT_PARTS = re.compile(rb"[+-]?[A-Za-z]+\Z")
+
+# A number, or a macro that may be one.
+_TIMES = {
+    "expirevar": re.compile(rb"\s*(?:[0-9]{1,18}|.*%\{.*)\s*\Z", re.DOTALL),
+    "deprecatevar": re.compile(rb"\s*[0-9]{1,18}\s*/\s*[0-9]{1,18}\s*\Z|.*%\{", re.DOTALL),
+}
+_COLLECTION_OF = {"setrsc": "RESOURCE", "setsid": "SESSION", "setuid": "USER"}
 
 Value = SetVar | Ctl | Template | int | None
 
@@ -169,6 +177,12 @@ def _value(name: str, kind: str, argument: bytes, start: int) -> Value:
         return int(argument)
     if kind == "setvar":
         return _setvar(argument, start)
+    if kind == "collection":
+        return _initcol(argument, start)
+    if kind == "key":
+        return SetVar(_COLLECTION_OF[name], (), "bind", template(argument, start))
+    if kind == "over time":
+        return _over_time(name, argument, start)
     if kind == "ctl":
         return _ctl(argument, start)
     if kind == "phase":
@@ -212,6 +226,36 @@ def _setvar(argument: bytes, start: int) -> SetVar:
     value = rest[equals + 1 + signed :]
     operation: Operation = "+" if mark == b"+" else "-" if mark == b"-" else "="
     return SetVar(collection, name, operation, template(value, at + equals + 1 + signed))
+
+
+def _initcol(argument: bytes, start: int) -> SetVar:
+    """`ip=%{REMOTE_ADDR}`"""
+    word, equals, key = argument.partition(b"=")
+    collection = word.decode("utf-8", "backslashreplace").upper()
+    if collection not in PERSISTENT:
+        hint = f"one of {', '.join(sorted(PERSISTENT))}"
+        raise RefusedError("S506", f"'{shown(word)}' is no collection that is kept", start, hint)
+    if not equals or not key:
+        raise RefusedError(
+            "S506", f"'{shown(word)}' lacks its key", start + len(word), "write initcol:ip=%{REMOTE_ADDR}"
+        )
+    return SetVar(collection, (), "bind", template(key, start + len(word) + 1))
+
+
+def _over_time(name: str, argument: bytes, start: int) -> SetVar:
+    """`ip.a=60`, `ip.a=60/300`"""
+    found = _SETVAR.match(argument)
+    equals = _equals(argument)
+    example = "expirevar:'ip.name=60'" if name == "expirevar" else "deprecatevar:'ip.name=60/300'"
+    if found is None or found[1] or found[2].decode().upper() not in SETTABLE or equals <= found.end():
+        raise RefusedError("S506", f"not a variable and a time: '{shown(argument)}'", start, f"write {example}")
+    value = argument[equals + 1 :]
+    if not _TIMES[name].match(value):
+        raise RefusedError("S506", f"not a time: '{shown(value)}'", start + equals + 1, f"write {example}")
+    collection = found[2].decode().upper()
+    operation: Operation = "expire" if name == "expirevar" else "deprecate"
+    variable = template(argument[found.end() : equals], start + found.end())
+    return SetVar(collection, variable, operation, template(value, start + equals + 1))
 
 
 def _equals(text: bytes) -> int:

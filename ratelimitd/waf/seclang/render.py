@@ -110,7 +110,7 @@ def render_action(action: Action) -> str:
     """`msg:'a, b'`"""
     if action.argument is None:
         return action.name
-    if isinstance(action.value, SetVar):
+    if isinstance(action.value, SetVar) and action.name == "setvar":
         return f"setvar:'{render_setvar(action.value)}'"
     if isinstance(action.value, Ctl):
         return f"ctl:{render_ctl(action.value)}"

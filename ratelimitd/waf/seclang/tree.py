@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from ratelimitd.errors import Position
 
 By: TypeAlias = Literal["id", "tag", "msg"]
-Operation: TypeAlias = Literal["=", "+", "-", "!"]
+Operation: TypeAlias = Literal["=", "+", "-", "!", "bind", "expire", "deprecate"]
 Effect: TypeAlias = Literal["used", "none", "refused"]
 
 
@@ -65,7 +65,8 @@ class Operator:
 class SetVar:
     """`setvar:tx.a=1` (operation "="), `tx.a=+1` ("+"), `tx.a=-1` ("-"), `!tx.a` ("!", no value).
 
-    `setvar:tx.a` is "=" with the value "1"."""
+    `setvar:tx.a` is "=" with the value "1". `initcol:ip=key`, `setsid:key` and their kin are "bind", without a name;
+    `expirevar:ip.a=60` is "expire", `deprecatevar:ip.a=60/300` "deprecate"."""
 
     collection: str
     name: Template

@@ -66,11 +66,13 @@ TRANSFORMATIONS = {
 """In lower case -> as documented. `none` is not one: it takes away those before it."""
 TRANSFORMATION_ALIASES = {"normalisepath": "normalizePath", "normalisepathwin": "normalizePathWin"}
 
-Kind: TypeAlias = Literal["flag", "number", "text", "optional", "setvar", "ctl", "phase", "severity", "name"]
+Kind: TypeAlias = Literal[
+    "flag", "number", "text", "optional", "setvar", "collection", "key", "over time", "ctl", "phase", "severity", "name"
+]  # fmt: skip
 """What an action's argument is, and so what Action.value is.
 
 flag: none. number: an int. text: a Template. optional: none, or a Template. name: bytes as they are (value None).
-setvar, ctl: the node. phase, severity: an int (severity 0 EMERGENCY to 7 DEBUG).
+setvar, collection, key, over time: a SetVar. ctl: the node. phase, severity: an int (severity 0 EMERGENCY to 7 DEBUG).
 """
 
 ACTIONS: dict[str, Kind] = {
@@ -83,12 +85,12 @@ ACTIONS: dict[str, Kind] = {
     "chain": "flag",
     "ctl": "ctl",
     "deny": "flag",
-    "deprecatevar": "optional",
+    "deprecatevar": "over time",
     "drop": "flag",
     "exec": "name",
-    "expirevar": "text",
+    "expirevar": "over time",
     "id": "number",
-    "initcol": "text",
+    "initcol": "collection",
     "log": "flag",
     "logdata": "text",
     "maturity": "number",
@@ -109,9 +111,9 @@ ACTIONS: dict[str, Kind] = {
     "sanitiseRequestHeader": "optional",
     "sanitiseResponseHeader": "optional",
     "setenv": "text",
-    "setrsc": "text",
-    "setsid": "text",
-    "setuid": "text",
+    "setrsc": "key",
+    "setsid": "key",
+    "setuid": "key",
     "setvar": "setvar",
     "severity": "severity",
     "skip": "number",
@@ -170,7 +172,7 @@ SETTINGS = {
     "SecAuditLogType": SettingSpec(("Serial", "Parallel", "Concurrent", "HTTPS"), "none"),
     "SecCacheTransformations": SettingSpec("any", "none"),
     "SecChrootDir": SettingSpec("text", "none"),
-    "SecCollectionTimeout": SettingSpec("number", "none"),
+    "SecCollectionTimeout": SettingSpec("number"),
     "SecComponentSignature": SettingSpec("text", "none"),
     "SecConnEngine": SettingSpec("any", "none"),
     "SecConnReadStateLimit": SettingSpec("any", "none"),
