@@ -17,14 +17,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .bench import Bench
 from .servers import ROOT, BenchError, Cores, Server, grpcio_command
-from .waf import OURS, Turn, engines, over_grpc, turn
+from .waf import OURS, Turn, bounds, engines, over_grpc, turn
 from .waf_requests import requests
 
 FEW_KEYS = 10_000
 WAF_AT_MOST = {"GET, 2 arguments": 60, "form, 900 bytes": 100}  # us
+WAF_GROWTH = 1.5  # a byte of 128 KB over one of 16 KB
+WAF_HOSTILE = 20
+WAF_PROFILE_KB = 1024
 WAF_TIMES = {"libmodsecurity": 30, "Coraza": 10, "Coraza, prefilter": 10}
 
 
@@ -224,6 +228,17 @@ def waf(bench: Bench) -> Iterator[Figure]:
                 yield Figure(
                     f"{request.name}: {name} / ours", median_ratio(theirs, taken[OURS]), "x", at_least, detail=cpu
                 )
+    bench.say("what bounds the cost of the Core Rule Set")
+    yield from waf_bounds(bounds(bench.seconds / 4))
+
+
+def waf_bounds(found: dict[str, Any]) -> Iterator[Figure]:
+    for name, times in found["growth"].items():
+        yield Figure(f"a byte of {name}, 128 KB / 16 KB", times, "x", at_most=WAF_GROWTH)
+    worst = max(found["hostile"], key=found["hostile"].__getitem__)
+    detail = f"{worst}; the worst of {len(found['hostile'])}"
+    yield Figure("hostile / benign of its size", found["hostile"][worst], "x", at_most=WAF_HOSTILE, detail=detail)
+    yield Figure("memory of a profile that shares rules", found["profile_bytes"] / 1024, "KB", at_most=WAF_PROFILE_KB)
 
 
 GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {

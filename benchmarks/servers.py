@@ -54,7 +54,8 @@ class Server:
     def __init__(self, name: str, command: Sequence[str], directory: Path, cores: Sequence[int]) -> None:
         self.name = name
         self.log = directory / f"{name}.log"
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        kept = {"RATELIMITD_CACHE_DIR": str(ROOT / "build" / "databases")}
+        environment = {**kept, **os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 on_cores(cores, command), stdout=log, stderr=log, cwd=directory, env=environment

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from . import scenarios, waf_requests
 from .loads import h2load
@@ -69,6 +70,13 @@ def turn(name: str, command: Sequence[str], seconds: float) -> Turn:
         if rows[request.name]["blocked"] == request.benign:
             raise BenchError(f"{name}: {request.name} is {'blocked' if request.benign else 'let through'}")
     return {request: row["cpu_us"] for request, row in rows.items()}
+
+
+def bounds(seconds: float) -> dict[str, Any]:
+    """What `waf_bounds` prints."""
+    command = [sys.executable, "-m", "benchmarks.waf_bounds", "--crs", str(core_rule_set()), "--seconds", str(seconds)]
+    found: dict[str, Any] = json.loads(output("what bounds the cost", on_cores(Cores.of_machine().server, command)))
+    return found
 
 
 def policy() -> dict[str, object]:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+from ratelimitd._ext.waf.probe import Program
+
 from .core_rules import cpu_us, program
 from .waf_requests import SEED, Request, document, form, post
 
@@ -99,18 +101,19 @@ def hostile(size: int = SIZE) -> Iterator[Request]:
     )
 
 
+def multiples(engine: Program, size: int = SIZE) -> list[tuple[float, Request]]:
+    """What each costs over the cheapest benign request of its size, the worst first."""
+    least = min(cpu_us(engine, request, 0.1) / len(request.body) for request in benign(size))
+    rows = [(cpu_us(engine, request, 0.05) / max(len(request.body), 1) / least, request) for request in hostile(size)]
+    return sorted(rows, key=lambda row: -row[0])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--crs", type=Path, required=True, help="the Core Rule Set's folder")
     parser.add_argument("--size", type=int, default=SIZE, help="bytes of each request")
     options = parser.parse_args()
-    engine = program(options.crs)
-    least = min(cpu_us(engine, request, 0.1) / len(request.body) for request in benign(options.size))
-    rows = sorted(
-        ((cpu_us(engine, r, 0.05) / max(len(r.body), 1) / least, r) for r in hostile(options.size)),
-        key=lambda row: -row[0],
-    )
-    for times, request in rows:
+    for times, request in multiples(program(options.crs), options.size):
         print(f"{times:7.2f}x  {request.name} ({len(request.body)} bytes)")
 
 
