@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 import orjson
 import structlog
 
-from ratelimitd.redact import clear, printable, shown
+from ratelimitd.redact import clear, printable, shown, without_values
 from ratelimitd.top import Key, Top
 
 if TYPE_CHECKING:
@@ -90,9 +90,11 @@ def match_fields(match: EventMatch, show: Show | None) -> dict[str, Any]:
 def decision_fields(event: Event, values: str = "redacted") -> dict[str, Any]:
     """The fields of one decision line; those that say nothing are left out.
 
-    `values`: one of VALUES, how what rules matched is shown. A domain that hides its keys never shows it in clear.
+    `values`: one of VALUES: how what rules matched is shown; without "clear" no values of the query either. A domain
+    that hides its keys never shows them in clear.
     """
-    show = VALUES["redacted" if values == "clear" and event["secret"] else values]
+    shows_all = values == "clear" and not event["secret"]
+    show = VALUES["redacted" if values == "clear" and not shows_all else values]
     fields: dict[str, Any] = {
         "decided_at": timestamp(datetime.fromtimestamp(event["time_ns"] / 1e9, UTC)),
         "domain": event["domain"],
@@ -108,7 +110,7 @@ def decision_fields(event: Event, values: str = "redacted") -> dict[str, Any]:
         ("key", printable(event["key"])),
         ("client", event["client"]),
         ("method", printable(event["method"])),
-        ("path", printable(event["path"])),
+        ("path", printable(event["path"] if shows_all else without_values(event["path"]))),
         ("score", event["score"]),
         ("matches", [match_fields(match, show) for match in event["matches"]]),
         ("more_matches", event["more_matches"]),

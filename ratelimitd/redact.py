@@ -45,6 +45,13 @@ def redacted(value: bytes, size: int | None = None) -> str:
     return f"{length} like {drawn}" if drawn else length
 
 
+def without_values(path: str) -> str:
+    """A raw path whose query keeps argument names only: `/search?q=…&page=…`. What has none is left out whole."""
+    path, mark, query = path.partition("?")
+    names = (piece[: piece.find("=") + 1] for piece in query.split("&") if piece)
+    return path + mark + "&".join(f"{name[:MAX_SHAPE]}\N{HORIZONTAL ELLIPSIS}" for name in names)
+
+
 def shown(target: str, value: bytes, size: int | None = None) -> str:
     """What a rule found in `target`, redacted, unless it is a score that rules have counted themselves."""
     return clear(value, size) if _COUNTED.match(target) and value.isdigit() else redacted(value, size)

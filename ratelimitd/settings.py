@@ -91,7 +91,7 @@ class Settings:
     )
     log_values: str = _setting(
         "redacted",
-        "What rules matched, as logged: redacted (its length and shape), clear or off.",
+        "What rules matched, and values of queries, as logged: redacted (length and shape), clear or off.",
         _LOGS,
         choices=("redacted", "clear", "off"),
     )

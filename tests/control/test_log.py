@@ -64,7 +64,7 @@ def test_a_line_is_one_json_object_whatever_a_caller_sends() -> None:
     log.info("decision", **decision_fields(event()))
     (line,) = lines(stream)
     assert line["event"] == "decision"
-    assert line["path"] == '/login?x="\\x0a\\x1b[31m'
+    assert line["path"] == "/login?x=\u2026"
     assert line["decided_at"] == "2023-11-14T22:13:20.123Z"
     assert (line["decision"], line["reason"], line["limit"], line["status"], line["weight"]) == (
         "deny", "over_limit", "login", 429, 1,
@@ -90,6 +90,16 @@ def test_what_rules_matched_is_redacted_unless_asked_for() -> None:
     assert said["redacted"]["matches"] == [whole | {"value": "10 bytes like ' a 0=0"}]
     assert said["clear"]["matches"] == [whole | {"value": "' OR 10=10"}]
     assert said["off"]["matches"] == [whole]
+
+
+def test_a_query_keeps_its_names_only_unless_values_are_asked_for() -> None:
+    path = "/login?user=ada&token&x=1=2&&=3"
+    for values in ("redacted", "off"):
+        assert logged(values, path=path)["path"] == "/login?user=\u2026&\u2026&x=\u2026&=\u2026"
+    assert logged("clear", path=path)["path"] == path
+    assert logged("clear", path=path, secret=True)["path"] != path
+    assert logged("clear", path='/login?x="\n\x1b[31m')["path"] == '/login?x="\\x0a\\x1b[31m'
+    assert logged("redacted", path="/login")["path"] == "/login"
 
 
 def test_a_domain_that_hides_its_keys_shows_no_value_in_clear() -> None:
