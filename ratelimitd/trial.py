@@ -16,19 +16,16 @@ MAX_KEYS = 1 << 16
 HASH_KEY = bytes(range(16))  # fixed: the same run, the same result
 
 
-def built(plan: Plan, cache_dir: str | None = None) -> int:
-    """Lets an engine build the plan; how many pattern databases it has. Raises EngineError."""
+def built(plan: Plan, cache_dir: str | None = None) -> tuple[Engine, int]:
+    """An engine that has counted nothing, and how many pattern databases it has. Raises EngineError."""
     made = Engine(workers=1, max_keys=MAX_KEYS, hash_key=HASH_KEY, sample=0, denials_per_second=0)
     databases = made.swap(plan, cache_dir=cache_dir)["databases"]
     cache.prune(cache_dir)
-    return databases
+    return made, databases
 
 
 def engine(plan: Plan, cache_dir: str | None = None) -> Engine:
-    """An engine that has counted nothing. Raises EngineError when it cannot build the plan."""
-    made = Engine(workers=1, max_keys=MAX_KEYS, hash_key=HASH_KEY, sample=0, denials_per_second=0)
-    made.swap(plan, cache_dir=cache_dir)
-    return made
+    return built(plan, cache_dir)[0]
 
 
 def checker(plan: Plan, cache_dir: str | None = None) -> Checker:

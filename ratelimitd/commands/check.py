@@ -34,7 +34,7 @@ def examine(path: Path, cache_dir: str | None = None) -> Finding:
 
     try:
         with compiling():
-            databases = trial.built(policy.plan, cache_dir)
+            _, databases = trial.built(policy.plan, cache_dir)
     except EngineError as error:
         return Finding(path, None, (*policy.warnings, *refusal(policy.sources, error)))
     return Finding(path, policy.plan, policy.warnings, databases)
