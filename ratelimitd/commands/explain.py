@@ -23,7 +23,7 @@ from ratelimitd.commands.rules import add_outcomes, outcome_json, score_words
 from ratelimitd.policy import load_policy
 from ratelimitd.policy.cases import EPOCH_NS
 from ratelimitd.policy.evaluate import evaluate, find_override, key_text
-from ratelimitd.policy.explain import explain, explain_data, override_words, rate_words, text_of
+from ratelimitd.policy.explain import cost_words, explain, explain_data, override_words, rate_words, text_of
 from ratelimitd.policy.outcomes import NO_PROFILE, Outcome, outcomes, told_rules, unreached
 from ratelimitd.policy.plan import AddressList, Domain, Limit, Plan, Profile
 from ratelimitd.policy.request import Request, from_mapping
@@ -112,7 +112,7 @@ def list_that_decides(domain: Domain, lines: list[Line]) -> str:
 
 
 def limit_line(limit: Limit, request: Request, domain: Domain) -> Line:
-    name, what = text_of(limit.name), rate_words(limit.rate, limit.algorithm)
+    name, what = text_of(limit.name), f"{rate_words(limit.rate, limit.algorithm)}{cost_words(limit)}"
     holds, why = evaluate(limit.match, request, domain.client)
     if not holds:
         return Line(name, False, what, why or "")
@@ -210,7 +210,8 @@ def _run_request(plan: Plan, request: Request, *, as_json: bool, show_values: bo
     _print_section(out, "lists", _rows(lists))
     aside = f" (not reached: list {decided} decides)" if decided else ""
     _print_section(out, f"limits{aside}", _rows(limits))
-    score = score_words(rules, verdict["score"])
+    blocks = mode == "block" and not domain.shadow
+    score = score_words(rules, verdict["score"], "denies" if blocks else "would deny")
     by = f" by profile {text_of(profile.name)}" if len(domain.scan.profiles) > 1 else ""
     title = f"scan: {mode}{by}, {plural(len(told_rules(profile)), 'rule')}{aside}{f': {score}' if score else ''}"
     rows = _rows(routes)

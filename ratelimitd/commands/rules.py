@@ -19,10 +19,10 @@ MAX_HITS = 4  # fields that are shown of one rule
 MAX_SAID = 400  # characters of a message
 
 
-def score_words(outcomes: Iterable[Outcome], score: int) -> str:
+def score_words(outcomes: Iterable[Outcome], score: int, denies: str = "denies") -> str:
     """What the rules that fired come to; empty when none did."""
     fired = [outcome for outcome in outcomes if outcome.fired]
-    denying = next((f", rule {outcome.rule} denies" for outcome in fired if outcome.deny), "")
+    denying = next((f", rule {outcome.rule} {denies}" for outcome in fired if outcome.deny), "")
     return f"score {score}{denying}" if fired else ""
 
 

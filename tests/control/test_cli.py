@@ -355,3 +355,15 @@ def test_explain_fills_in_what_a_message_says(run: Run, tmp_path: Path) -> None:
     shown = run("explain", path, "--request", "-", stdin=asked).out
     assert "  score 0  ARGS:q has 6 bytes like a-0\n" in shown
     assert "  TX:my_score (3)\n" in shown
+
+
+def test_explain_tells_what_a_score_costs_and_what_only_would_deny(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(
+        "version: 1\ndomain: d\nlimits: {per-ip: {key: client.ip, limit: 9, window: 1m, score_cost: 4}}\n"
+        "scan: {mode: detect, rules: [{id: a, pattern: evil, targets: args, action: deny, score: 3}]}\n"
+    )
+    shown = run("explain", path, "--request", "-", stdin=json.dumps({"path": "/?q=evil"}).encode()).out
+    assert "per-ip  9 per 1m, 4 more for each point of the scan's score" in shown
+    assert "score 3, rule a would deny\n" in shown
+    assert "score 3, rule a denies" not in shown
