@@ -44,7 +44,6 @@ cdef extern from "waf/constants.h" nogil:
         WAF_ARGS_COMBINED_SIZE
         WAF_FILES_COMBINED_SIZE
         WAF_REQUEST_BODY_LENGTH
-        WAF_FULL_REQUEST_LENGTH
         WAF_RESPONSE_CONTENT_LENGTH
         WAF_REQBODY_PROCESSOR
         WAF_REQBODY_ERROR
@@ -65,12 +64,8 @@ cdef extern from "waf/constants.h" nogil:
         WAF_MULTIPART_INVALID_PART
         WAF_MULTIPART_INVALID_HEADER_FOLDING
         WAF_MULTIPART_FILE_LIMIT_EXCEEDED
-        WAF_FULL_REQUEST
         WAF_DURATION
         WAF_TIME_EPOCH
-        WAF_REMOTE_PORT
-        WAF_SERVER_ADDR
-        WAF_SERVER_PORT
         WAF_SESSIONID
         WAF_USERID
         WAF_WEBAPPID
@@ -85,8 +80,6 @@ cdef extern from "waf/constants.h" nogil:
         WAF_MATCHED_VAR_NAME
         WAF_MATCHED_VARS
         WAF_MATCHED_VARS_NAMES
-        WAF_RULE_ID
-        WAF_RULE_MSG
         WAF_OP_RX
         WAF_OP_PHRASES
         WAF_OP_CONTAINS

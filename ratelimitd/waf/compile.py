@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
 from ratelimitd.errors import Diagnostic, PolicyError, Position
 from ratelimitd.waf.fold import Item, Marker, fold
-from ratelimitd.waf.lower import Lowered, Removal, UnsupportedError, lower, selector
+from ratelimitd.waf.lower import LEAVE_OUT, Lowered, Removal, UnsupportedError, lower, selector
 from ratelimitd.waf.program import RESPONSE_TYPES, Control, Ctl, Engine, Link, Operator, Program, Reference, Variable
 from ratelimitd.waf.seclang import tree
 from ratelimitd.waf.tuning import Tuning, head, tuned
@@ -23,6 +24,15 @@ SCORES = re.compile(rb"(?:inbound_|outbound_)?anomaly_score_pl\d")
 TOTALS = (b"blocking_inbound_anomaly_score", b"anomaly_score")  # the Core Rule Set's, v4 and v3
 RESPONSE_TOTALS = (b"blocking_outbound_anomaly_score", b"outbound_anomaly_score")
 AS_WRITTEN = Tuning()
+# Settings that change what rules see, and the values that we can follow.
+ONLY = {
+    "SecArgumentSeparator": (b"&",),
+    "SecCookieFormat": (b"0",),
+    "SecCookieV0Separator": (b";",),
+    "SecParseXmlIntoArgs": (b"off",),
+    "SecUnicodeMapFile": (b"20127",),
+    "SecXmlExternalEntity": (b"off",),
+}
 PARANOIA = re.compile(rb"paranoia-level/(\d)")
 
 
@@ -109,6 +119,10 @@ def configure(configuration: tree.Configuration) -> tuple[Settings, list[Item]]:
     directives = configuration.directives
     removals = [d for d in directives if isinstance(d, tree.RemoveRules)]
     updates = [d for d in directives if isinstance(d, tree.UpdateTarget)]
+    changes: dict[int, list[tree.UpdateAction]] = {}
+    for directive in directives:
+        if isinstance(directive, tree.UpdateAction):
+            changes.setdefault(directive.id, []).append(directive)
     items: list[Item] = []
     refuse_directives(directives)
     for directive in directives:
@@ -117,7 +131,8 @@ def configure(configuration: tree.Configuration) -> tuple[Settings, list[Item]]:
         elif isinstance(directive, tree.Setting):
             set_up(settings, directive)
         elif isinstance(directive, tree.Rule) and not any(meant(removal, directive) for removal in removals):
-            items.append(updated(lower(directive), directive, updates))
+            rule = reduce(with_actions, changes.get(directive.id, ()), directive)
+            items.append(updated(lower(rule), rule, updates))
     return settings, items
 
 
@@ -136,9 +151,34 @@ def unsupported(directive: tree.Directive) -> str:
     """The name of a directive that we cannot follow; empty: we can."""
     if isinstance(directive, tree.Script):
         return "SecRuleScript"
-    if isinstance(directive, tree.UpdateAction):
-        return "SecRuleUpdateActionById"
-    return directive.name if isinstance(directive, tree.Setting) and directive.effect == "refused" else ""
+    if not isinstance(directive, tree.Setting):
+        return ""
+    if directive.effect == "refused":
+        return directive.name
+    value = directive.arguments[-1] if directive.arguments else b""
+    if value.lower() in ONLY.get(directive.name, (value.lower(),)):
+        return ""
+    return f"{directive.name} {value.decode('utf-8', 'backslashreplace')}"
+
+
+def with_actions(rule: tree.Rule, update: tree.UpdateAction, at: int = 0) -> tree.Rule:
+    """As SecRuleUpdateActionById wants the rule, whose links are counted from `at`. Of two actions of a kind that a
+    rule has once the last counts, so the update's go behind. What is chained stays so.
+
+    Raises PolicyError: the chain has no such link.
+    """
+    if at < update.link:
+        if rule.chained is None:
+            message = f"rule {update.id} has no link {update.link}"
+            raise PolicyError(
+                [Diagnostic("S403", message, update.position, "0 is the rule itself, 1 the link behind it")]
+            )
+        return replace(rule, chained=with_actions(rule.chained, update, at + 1))
+    return replace(
+        rule,
+        actions=rule.actions + tuple(action for action in update.actions if action.name != "chain"),
+        transformations=update.transformations if update.resets else rule.transformations + update.transformations,
+    )
 
 
 def set_up(settings: Settings, directive: tree.Setting) -> None:
@@ -205,7 +245,7 @@ def refuse_unsupported(phases: Iterable[Iterable[Item]]) -> None:
             "S701",
             f"rule {item.id}: {error.what} is not supported",
             item.position,
-            error.hint or "take the rule out: SecRuleRemoveById",
+            error.hint or LEAVE_OUT,
         )
         for items in phases
         for item in items

@@ -5,7 +5,7 @@ matters is known only when what never runs has been folded away.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 from ratelimitd.errors import Position
@@ -71,6 +71,12 @@ PROCESSORS = {
     b"JSON": Processor.JSON,
     b"XML": Processor.XML,
 }
+LEAVE_OUT = "take the rule out: SecRuleRemoveById"
+INSTEAD = {
+    "geolookup": f"there is no database of places here: have the proxy add the country as a header, or {LEAVE_OUT}",
+    "rbl": f"no check waits for an answer from the network: keep addresses in a list of the policy, or {LEAVE_OUT}",
+}
+RULE_FACTS = frozenset({"logdata", "msg", "rev", "severity", "ver"})
 CHANGES = {
     "=": Change.SET,
     "+": Change.ADD,
@@ -143,11 +149,6 @@ def text(template: tree.Template) -> Text:
 
 
 def reference(node: tree.Reference) -> Reference:
-    if node.collection == "RULE":
-        try:
-            return Reference({b"id": Variable.RULE_ID, b"msg": Variable.RULE_MSG}[(node.name or b"").lower()])
-        except KeyError:
-            raise UnsupportedError(f"%{{rule.{(node.name or b'').decode()}}}") from None
     return Reference(variable(node.collection, node.name), (node.name or b"").lower())
 
 
@@ -184,7 +185,7 @@ def ctl(node: tree.Ctl) -> Ctl | Removal | None:
         return Ctl(Control.FORCE_BODY, node.text == b"On")
     if node.option == "requestBodyAccess":
         return Ctl(Control.BODY_ACCESS, node.text == b"On")
-    if node.option in ("auditEngine", "auditLogParts"):
+    if node.option in ("auditEngine", "auditLogParts") or (node.option, node.text) == ("parseXmlIntoArgs", b"Off"):
         return None
     raise UnsupportedError(f"ctl:{node.option}")
 
@@ -259,9 +260,9 @@ class _Rule:
             return Operator.UNCONDITIONAL, False, (), ()
         known = BY_LOWER.get(node.name.lower())
         if known is None:
-            self.unsupported.append(UnsupportedError(f"the operator @{node.name}"))
+            self.unsupported.append(UnsupportedError(f"the operator @{node.name}", INSTEAD.get(node.name.lower(), "")))
             return Operator.NO_MATCH, False, (), ()
-        argument = self.tried(text)(node.template) or ()
+        argument = self.tried(text)(self.filled(node.template)) or ()
         words: tuple[bytes, ...] = ()
         if known == Operator.PHRASES:
             words = node.phrases.lines if node.phrases else pm_phrases(node.argument)
@@ -269,11 +270,35 @@ class _Rule:
             argument = (b",".join(node.phrases.lines),)
         return known, node.negated, argument, words
 
+    def filled(self, template: tree.Template) -> tree.Template:
+        """With what it says of its own rule (%{rule.msg}): the first link's."""
+        parts: list[bytes | tree.Reference] = []
+        for part in template:
+            if isinstance(part, tree.Reference) and part.collection == "RULE":
+                parts += self.fact((part.name or b"").lower().decode("utf-8", "replace"))
+            else:
+                parts.append(part)
+        return tuple(parts)
+
+    def fact(self, name: str) -> tree.Template:
+        if name == "id":
+            return (b"%d" % self.first.id,)
+        said = [action for action in self.first.actions if action.name == name]
+        if name not in RULE_FACTS:
+            self.unsupported.append(UnsupportedError(f"%{{rule.{name}}}"))
+        if not said:
+            return ()
+        value = said[-1].value
+        if isinstance(value, int):
+            return (b"%d" % value,)
+        return value if isinstance(value, tuple) else (said[-1].argument or b"",)
+
     def sets(self) -> tuple[SetVariable, ...]:
         """In their order: a collection has its key only behind its initcol. Variables of TX end before they expire."""
         nodes = [action.value for action in self.node.actions if isinstance(action.value, tree.SetVar)]
         kept = [n for n in nodes if n.collection != "TX" or n.operation not in ("expire", "deprecate")]
-        return tuple(made for made in map(self.tried(set_variable), kept) if made)
+        spelt = [replace(n, name=self.filled(n.name), value=self.filled(n.value)) for n in kept]
+        return tuple(made for made in map(self.tried(set_variable), spelt) if made)
 
     def ctls(self) -> tuple[Ctl, ...]:
         made = []

@@ -62,7 +62,6 @@ class Variable(IntEnum):
     ARGS_COMBINED_SIZE = 40  # numbers and words about the request
     FILES_COMBINED_SIZE = 41
     REQUEST_BODY_LENGTH = 42
-    FULL_REQUEST_LENGTH = 43
     RESPONSE_CONTENT_LENGTH = 44
     REQBODY_PROCESSOR = 45
     REQBODY_ERROR = 46
@@ -83,12 +82,8 @@ class Variable(IntEnum):
     MULTIPART_INVALID_PART = 61
     MULTIPART_INVALID_HEADER_FOLDING = 62
     MULTIPART_FILE_LIMIT_EXCEEDED = 63
-    FULL_REQUEST = 64
     DURATION = 65  # ms
     TIME_EPOCH = 66
-    REMOTE_PORT = 67
-    SERVER_ADDR = 68
-    SERVER_PORT = 69
     SESSIONID = 70  # the key of SESSION
     USERID = 71
     WEBAPPID = 72
@@ -104,8 +99,6 @@ class Variable(IntEnum):
     MATCHED_VAR_NAME = 91
     MATCHED_VARS = 92
     MATCHED_VARS_NAMES = 93
-    RULE_ID = 94  # of the running rule; in texts only
-    RULE_MSG = 95
 
 
 SOURCES = 32  # how many sources there are

@@ -281,7 +281,7 @@ class _Reader:
             raise RefusedError("S403", f"not a rule id: '{shown(which[0])}'", which[1])
         position = self.source.position(self.begin)
         for action in listed.actions:
-            if action.name in ("id", "phase", "chain"):
+            if action.name in ("id", "phase"):
                 raise RefusedError("S503", f"SecRuleUpdateActionById cannot change '{action.name}'", self.begin)
         return UpdateAction(
             position,

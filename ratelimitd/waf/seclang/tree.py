@@ -184,7 +184,9 @@ class UpdateTarget:
 
 @dataclass(frozen=True, slots=True)
 class UpdateAction:
-    """SecRuleUpdateActionById ID:LINK: adds actions to a rule, or to a link of its chain (1 is the first link).
+    """SecRuleUpdateActionById ID:LINK: adds actions to a rule, or to a link of its chain (1: the one behind the first).
+
+    What a rule has once (decision, message, severity) is replaced, what it may have often (setvar, tag, t) is added.
 
     `resets` and `transformations` as in a rule.
     """
