@@ -122,5 +122,6 @@ cdef extern from "core/atomic.h" nogil:
     void rl_store_pointer(void **at, void *value) noexcept
     void rl_count(uint64_t *at, uint64_t n) noexcept
     uint64_t rl_counted(const uint64_t *at) noexcept
+    void rl_set(uint64_t *at, uint64_t value) noexcept
     uint64_t rl_load_acquire(const uint64_t *at) noexcept
     void rl_store_release(uint64_t *at, uint64_t value) noexcept

@@ -10,8 +10,9 @@ from libc.string cimport memcpy, memset
 from ratelimitd._ext.bytes.address cimport rl_address, rl_address_parse
 from ratelimitd._ext.check cimport check, check_response
 from ratelimitd._ext.convert cimport Request, Response, to_bytes, verdict_dict
-from ratelimitd._ext.core cimport rl_counted, rl_load_pointer, rl_spine, rl_store_pointer, rl_verdict, rl_view
+from ratelimitd._ext.core cimport rl_counted, rl_load_pointer, rl_set, rl_spine, rl_store_pointer, rl_verdict, rl_view
 from ratelimitd._ext.events cimport ring_pop
+from ratelimitd._ext.flush cimport Flush, flush_new
 from ratelimitd._ext.inspect cimport MODE_BLOCK, inspect_choose, inspect_moment
 from ratelimitd._ext.keying cimport key_digest_of, key_rate
 from ratelimitd._ext.limit.key cimport key_digest
@@ -25,6 +26,7 @@ from ratelimitd._ext.limit.table cimport (
     table_new,
     table_reset,
     table_stats,
+    table_sync,
 )
 from ratelimitd._ext.limit.window cimport window_view
 from ratelimitd._ext.match.attributes cimport rl_attributes_reset
@@ -135,6 +137,7 @@ cdef class Engine:
     cdef Snapshot _current
     cdef list _retired            # snapshots that a worker may still read
     cdef bint _started
+    cdef Flush _flush             # None: this engine counts alone
 
     def __cinit__(
         self,
@@ -398,10 +401,9 @@ cdef class Engine:
         cdef _Key found = self._key(domain, limit, key)
         cdef window_view view
         cdef int known
-        cdef int64_t now = time.time_ns() if now_ns is None else now_ns
         if found is None:
             return None
-        known = table_lookup(self.shared.table, &found.digest, &found.rate.rule, now // 1000000, &view)
+        known = table_lookup(self.shared.table, &found.digest, &found.rate.rule, self._clock_ms(now_ns), &view)
         if known == TABLE_UNKNOWN:
             return None
         return {
@@ -416,10 +418,9 @@ cdef class Engine:
 
     def reset(self, domain, limit, key, *, now_ns=None):
         cdef _Key found = self._key(domain, limit, key)
-        cdef int64_t now = time.time_ns() if now_ns is None else now_ns
         if found is None:
             return False
-        return bool(table_reset(self.shared.table, &found.digest, &found.rate.rule, found.slot, now // 1000000))
+        return bool(table_reset(self.shared.table, &found.digest, &found.rate.rule, found.slot, True, self._clock_ms(now_ns)))
 
     cdef _Key _key(self, object domain, object limit, object key):
         """None when there is no such limit; EngineError when the key has the wrong number of parts."""
@@ -443,6 +444,40 @@ cdef class Engine:
                 out.set(&self.shared, &place.limits[index], [to_bytes(part) for part in key])
                 return out
         return None
+
+    # ---- the cluster
+
+    def sync_start(self, node):
+        if self._started:
+            raise EngineError("sync_start comes before start")
+        if not table_sync(self.shared.table):
+            raise EngineError("cannot reserve memory to sync so many keys: lower max_keys")
+        self._flush = flush_new(self.shared.table)
+
+    def sync_pack(self, shards, limit, *, now_ns=None):
+        return self._syncing().pack(shards, limit, self._clock_ms(now_ns))
+
+    def sync_merge(self, groups, replies, *, now_ns=None):
+        return self._syncing().merge(groups, replies, self._clock_ms(now_ns))
+
+    def sync_unsent(self, groups):
+        self._syncing().unsent(groups)
+
+    def sync_resync(self, shards):
+        self._syncing().resync(shards)
+
+    def set_clock_offset(self, int64_t offset_ms):
+        rl_set(&self.shared.clock_offset_ms, <uint64_t>offset_ms)
+
+    cdef Flush _syncing(self):
+        if self._flush is None:
+            raise EngineError("this engine counts alone: call sync_start first")
+        return self._flush
+
+    cdef int64_t _clock_ms(self, object now_ns) except? -1:
+        """What decisions of now take for the time."""
+        cdef int64_t now = time.time_ns() if now_ns is None else now_ns
+        return now // 1000000 + <int64_t>rl_counted(&self.shared.clock_offset_ms)
 
     # ---- the server
 
@@ -549,6 +584,7 @@ cdef class Engine:
                     "evicted": records.evicted,
                     "bytes": records.bytes,
                 },
+                "sync": self._flush.stats() if self._flush is not None else None,
                 "limits_truncated": self._total("limits_truncated"),
                 "ring": {"lost": self._total("lost")},
                 "generation": self._current.data.generation if self._current is not None else 0,

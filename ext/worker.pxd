@@ -83,6 +83,7 @@ cdef struct check_shared:
     uint32_t denials_per_second # logged at most; as many again of those that are only watched
     uint32_t worker_count
     check_worker **workers
+    uint64_t clock_offset_ms    # the cluster's clock minus ours, signed: counters live by the cluster's. Set by the control plane
 
 
 cdef inline void worker_count(check_worker *self, uint32_t slot, uint32_t kind) noexcept nogil:

@@ -1,6 +1,6 @@
 """The typed face of the native engine (ext/engine.pyx)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from ratelimitd.policy.plan import Plan
@@ -75,6 +75,13 @@ class Trace(TypedDict):
     rules: list[Traced]  # of phases 1, 2 and 5, in their order
     variables: dict[str, bytes]  # "tx.score": what rules have set, in the end
 
+# A piece of what goes to the store: (window_ms, parts, number, records). It concerns the span `number`, from
+# number * window_ms / parts to (number + 1) * window_ms / parts (ms since the epoch), which counts until parts more
+# spans are over. A record, little-endian: 16 bytes of digest, u16 incarnation, u16 flags (1: replace all parts of this
+# node, 2: replace all parts; 1 << 15 is ours), u32 own hits; of several of one digest the greatest own hits hold.
+Group = tuple[int, int, int, bytes]
+Packed = tuple[int, list[Group]]  # the store's shard, 0 to 127: the top bits of a digest; groups in order
+
 class Engine:
     """Tables, snapshot and, once started, the server. Without `start` it decides in process (`check`), on any clock."""
 
@@ -134,6 +141,34 @@ class Engine:
     def commit(self) -> None:
         """Touch the memory of all max_keys, so that the first checks do not wait for it. EngineError: there is less."""
 
+    def sync_start(self, node: int) -> None:
+        """Remember from now on what the cluster has to know of every counter. Before `commit` and `start`.
+
+        The other sync_* raise EngineError without it. They may be called from any thread. `now_ns` as in check.
+        """
+
+    def sync_pack(self, shards: Iterable[int], limit: int, *, now_ns: int | None = None) -> list[Packed]:
+        """What has to go to the store (and come from there): at most `limit` counters of each shard, the rest waits.
+
+        Give every Packed to sync_merge or to sync_unsent before its shard is packed again.
+        """
+
+    def sync_merge(self, groups: Iterable[Group], replies: Iterable[bytes], *, now_ns: int | None = None) -> int:
+        """Everyone else's hits, a little-endian u32 for each record of each group. How many counters still were there.
+
+        `groups`: of one Packed, in their order. EngineError when an answer has not the size of its group; nothing is
+        merged then.
+        """
+
+    def sync_unsent(self, groups: Iterable[Group]) -> None:
+        """Groups that did not arrive, as far as one knows: their counters will be packed again."""
+
+    def sync_resync(self, shards: Iterable[int]) -> None:
+        """The store lost data of these shards: all that is ours and still counts will be packed again."""
+
+    def set_clock_offset(self, offset_ms: int) -> None:
+        """The cluster's clock minus ours: added to the clock, or `now_ns`, wherever counters are concerned."""
+
     def listen(self, address: str) -> str:
         """Bind; returns the address bound."""
 
@@ -156,6 +191,8 @@ class Engine:
          "rules": [{"domain", "rule", "count"}],   # rules that matched; without names: those that found no counter
          "table": {"keys", "max_keys", "inserted", "evicted", "expired", "sketched", "bytes"},
          "collections": {"records", "max_records", "evicted", "bytes"},   # what rules keep between requests
+         "sync": {"dirty", "packed", "merged", "skipped"} or None,   # counters to flush; records since start. skipped:
+                                                                     # merged too late, their counter was gone
          "limits_truncated": int,   # checks to which more limits applied than one check counts
          "ring": {"lost"}, "generation": int}
         """

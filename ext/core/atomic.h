@@ -10,6 +10,7 @@ static inline void rl_count(uint64_t *at, uint64_t n) {
   __atomic_store_n(at, __atomic_load_n(at, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
 }
 static inline uint64_t rl_counted(const uint64_t *at) { return __atomic_load_n(at, __ATOMIC_RELAXED); }
+static inline void rl_set(uint64_t *at, uint64_t value) { __atomic_store_n(at, value, __ATOMIC_RELAXED); }
 
 // The two ends of a single-producer, single-consumer ring.
 static inline uint64_t rl_load_acquire(const uint64_t *at) { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }

@@ -18,6 +18,7 @@ from ratelimitd._ext.limit.window cimport window_expires, window_rule, window_us
 cdef enum:
     SWEEP = 4             # slots the hand passes at every insert: expired counters go even when nobody needs their room
     CANDIDATES = 24       # counters that are compared before one is dropped
+    LAST_WORDS_MS = 1000  # for so long an expired counter may still tell the store its last hits
     GROUPS = 4            # ... as far as these many groups hold so many
 
 
@@ -34,12 +35,19 @@ cdef inline bint stands_before_sketch(const counter_shard *shard, const counter_
     return slot.meta & SLOT_RESET and sketch_estimate(&shard.sketch, &slot.digest, now_ms) > 0
 
 
+cdef inline bint is_dirty(const counter_shard *shard, uint32_t at) noexcept nogil:
+    return shard.sync != NULL and shard.dirty[at // RL_GROUP] >> (at & (RL_GROUP - 1)) & 1
+
+
 cdef inline bint drop_expired(counter_shard *shard, uint32_t at, int64_t now_ms) noexcept nogil:
     cdef window_rule rule
+    cdef bint dirty = is_dirty(shard, at)
     if stands_before_sketch(shard, &shard.slots[at], now_ms):
         return False
+    if dirty and shard.sync[at].again:                 # it was reset, and the store still has to hear that
+        return False
     slot_rule(shard, at, &rule)
-    if window_expires(&rule, &shard.slots[at].state, now_ms) > now_ms:
+    if window_expires(&rule, &shard.slots[at].state, now_ms) > now_ms - (LAST_WORDS_MS if dirty else 0):
         return False
     shard_erase(shard, at)
     shard.expired += 1
@@ -54,8 +62,8 @@ cdef inline void sweep(counter_shard *shard, int64_t now_ms) noexcept nogil:
         shard.hand = shard.hand + 1 if shard.hand + 1 < shard.groups * RL_GROUP else 0
 
 
-cdef inline bint is_kept(const counter_shard *shard, const counter_slot *slot, int64_t now_ms) noexcept nogil:
-    return slot.meta & SLOT_NEAR or stands_before_sketch(shard, slot, now_ms)
+cdef inline bint is_kept(const counter_shard *shard, uint32_t at, int64_t now_ms) noexcept nogil:
+    return shard.slots[at].meta & SLOT_NEAR or is_dirty(shard, at) or stands_before_sketch(shard, &shard.slots[at], now_ms)
 
 
 cdef inline void compare(const counter_shard *shard, uint32_t at, int64_t now_ms, bint force, victim *best) noexcept nogil:
@@ -63,7 +71,7 @@ cdef inline void compare(const counter_shard *shard, uint32_t at, int64_t now_ms
     cdef const counter_slot *slot = &shard.slots[at]
     cdef window_rule rule
     cdef uint64_t used
-    if (best.found and slot.last_s > best.last_s) or (not force and is_kept(shard, slot, now_ms)):
+    if (best.found and slot.last_s > best.last_s) or (not force and is_kept(shard, at, now_ms)):
         return
     slot_rule(shard, at, &rule)
     used = window_used(&rule, &slot.state, now_ms)

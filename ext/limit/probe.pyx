@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
+from ratelimitd._ext.flush cimport Flush, flush_new
 from ratelimitd._ext.limit.key cimport key_digest, key_hash, key_secret
 from ratelimitd._ext.limit.table cimport (
     TABLE_MAX_HITS,
@@ -17,6 +18,7 @@ from ratelimitd._ext.limit.table cimport (
     table_new,
     table_reset,
     table_stats,
+    table_sync,
 )
 from ratelimitd._ext.limit.window cimport (
     window_charge,
@@ -135,11 +137,16 @@ cdef fill(table_hit *out, window_rule *rule, hit):
 cdef class Table:
     """A counter table. A hit is (digest (lo, hi), rule, cost, shadow[, metric slot])."""
     cdef counter_table *table
+    cdef Flush flush
 
-    def __cinit__(self, uint64_t max_keys):
+    def __cinit__(self, uint64_t max_keys, bint sync=False):
         self.table = table_new(max_keys)
         if self.table == NULL:
             raise MemoryError
+        if sync:
+            if not table_sync(self.table):
+                raise MemoryError
+            self.flush = flush_new(self.table)
 
     def __dealloc__(self):
         table_free(self.table)
@@ -178,10 +185,25 @@ cdef class Table:
         cdef window_view view
         return as_tuple(view) if table_lookup(self.table, &key, &plain, now_ms, &view) == TABLE_ESTIMATED else None
 
-    def reset(self, digest, rule, int64_t now_ms):
+    def reset(self, digest, rule, int64_t now_ms, bint everywhere=True):
         cdef key_digest key = as_digest(digest)
         cdef window_rule plain = as_rule(rule)
-        return bool(table_reset(self.table, &key, &plain, 0, now_ms))
+        return bool(table_reset(self.table, &key, &plain, 0, everywhere, now_ms))
+
+    def pack(self, int64_t now_ms, shards=range(128), limit=1 << 20):
+        return self.flush.pack(shards, limit, now_ms)
+
+    def merge(self, groups, replies, int64_t now_ms):
+        return self.flush.merge(groups, replies, now_ms)
+
+    def unsent(self, groups):
+        self.flush.unsent(groups)
+
+    def resync(self, shards=range(128)):
+        self.flush.resync(shards)
+
+    def sync_stats(self):
+        return self.flush.stats()
 
     def stats(self):
         cdef table_stats out

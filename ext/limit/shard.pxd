@@ -1,7 +1,7 @@
 # One shard of the counter table: groups of 16 slots found by their tags (Abseil's SwissTable), probed group after group from the
 # key's home. A key is never behind a group that has an empty slot; erasing moves later keys up to keep that true (Knuth, TAOCP 3,
 # algorithm 6.4R, by groups), so there are no tombstones. All functions want the shard's lock held.
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimitd._ext.limit.key cimport key_digest
 from ratelimitd._ext.limit.sketch cimport counter_sketch
@@ -44,12 +44,30 @@ cdef struct counter_slot:
     uint32_t last_s       # seconds since the epoch of the last hit
 
 
+# One cache line beside a slot: see sync.pxd.
+cdef struct counter_sync:
+    uint32_t number       # of the span of own[0]: the low half
+    uint32_t own[9]       # our hits of that span and of those before it
+    uint32_t unheard      # our hits since the flush that others were last heard by
+    uint32_t sent         # ... and as many of them went into the flush that is under way
+    uint32_t heard_ms     # when that flush was packed: the low half
+    float rate            # others' hits per ms
+    uint16_t ratio        # others' hits for 64 of ours
+    uint16_t incarnation  # sets our parts in the store apart: an evicted key that returns counts anew
+    uint16_t unsent       # bit k: own[k] is not in the store
+    uint8_t flags
+    uint8_t again         # flushes that have to read, whether or not there are hits
+
+
 cdef struct counter_shard:
     rl_spin lock
     counter_slot *slots   # groups * RL_GROUP
     uint8_t *tags         # one to a slot; TAG_EMPTY or a byte of the digest
     uint32_t *windows     # window_ms of every slot: with the kind, all that is left of its rule. Read when a slot may be dropped
     counter_sketch sketch
+    counter_sync *sync    # one to a slot; NULL: the table does not sync
+    uint16_t *dirty       # one to a group, one bit to a slot: it has something to say to the store, or to ask
+    uint16_t incarnation  # of the slot that was made last
     uint32_t groups
     uint32_t hand         # next slot that the sweep looks at
     uint32_t keys

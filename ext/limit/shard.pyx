@@ -1,3 +1,5 @@
+from libc.stdint cimport uint16_t
+
 from ratelimitd._ext.limit.window cimport WINDOW_BUCKET, WINDOW_FIXED, WINDOW_SLIDING
 
 
@@ -37,6 +39,13 @@ cdef inline int64_t find_follower(const counter_shard *shard, uint32_t hole) noe
             return -1
 
 
+cdef inline void move_sync(counter_shard *shard, uint32_t source, uint32_t target) noexcept nogil:
+    cdef uint16_t bit = shard.dirty[source // RL_GROUP] >> (source & (RL_GROUP - 1)) & 1
+    shard.sync[target] = shard.sync[source]
+    shard.dirty[target // RL_GROUP] &= <uint16_t>~(1 << (target & (RL_GROUP - 1)))
+    shard.dirty[target // RL_GROUP] |= <uint16_t>(bit << (target & (RL_GROUP - 1)))
+
+
 cdef void shard_erase(counter_shard *shard, uint32_t at) noexcept nogil:
     cdef int64_t follower
     shard.keys -= 1
@@ -47,8 +56,12 @@ cdef void shard_erase(counter_shard *shard, uint32_t at) noexcept nogil:
         shard.tags[at] = shard.tags[follower]
         shard.windows[at] = shard.windows[follower]
         shard.slots[at] = shard.slots[follower]
+        if shard.sync != NULL:
+            move_sync(shard, <uint32_t>follower, at)
         at = <uint32_t>follower
     shard.tags[at] = TAG_EMPTY
+    if shard.sync != NULL:
+        shard.dirty[at // RL_GROUP] &= <uint16_t>~(1 << (at & (RL_GROUP - 1)))
 
 
 cdef void slot_rule(const counter_shard *shard, uint32_t at, window_rule *out) noexcept nogil:

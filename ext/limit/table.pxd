@@ -6,6 +6,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ratelimitd._ext.limit.key cimport key_digest, key_secret
+from ratelimitd._ext.limit.shard cimport counter_shard
 from ratelimitd._ext.limit.window cimport window_rule, window_view
 
 
@@ -33,12 +34,22 @@ cdef struct table_stats:
 cdef struct counter_table    # opaque
 
 
+# What a flush goes through, shard by shard. digest.lo >> 1 >> shift is the number of a key's shard.
+cdef struct table_shards:
+    counter_shard *list
+    uint32_t count, shift
+
+
 # max_keys counters in all; memory is reserved now and touched when used. NULL when out of memory.
 cdef counter_table *table_new(uint64_t max_keys) noexcept nogil
 cdef void table_free(counter_table *table) noexcept nogil
 
 # Touches the memory that was reserved, before anybody counts: else the first hits wait for their pages. 0 when there is not so much.
 cdef bint table_commit(counter_table *table) noexcept nogil
+
+# Before anybody counts: from now on every counter remembers what the cluster has to know of it. 0 when there is not so much memory.
+cdef bint table_sync(counter_table *table) noexcept nogil
+cdef table_shards table_get_shards(const counter_table *table) noexcept nogil
 
 # Decides and counts `count` hits as one: shards are locked in order, every hit is peeked, then charged.
 # all_or_none: when a non-shadow hit is over, only nothing is charged (shadow hits neither); else every hit that fits is charged and
@@ -53,6 +64,8 @@ cdef void table_charge(counter_table *table, table_hit *hits, int count, int64_t
 cdef int table_lookup(counter_table *table, const key_digest *digest, const window_rule *rule, int64_t now_ms, window_view *out) noexcept nogil
 
 # Forgets a key's hits, also those that only the sketch knows: 1, or 0 when the key is unknown. rule, slot: as in a hit of the key.
-cdef int table_reset(counter_table *table, const key_digest *digest, const window_rule *rule, uint32_t slot, int64_t now_ms) noexcept nogil
+# A table that syncs also tells the store: `everywhere` that nobody's hits count any more, else that ours do not.
+cdef int table_reset(
+    counter_table *table, const key_digest *digest, const window_rule *rule, uint32_t slot, bint everywhere, int64_t now_ms) noexcept nogil
 
 cdef void table_get_stats(counter_table *table, table_stats *out) noexcept nogil

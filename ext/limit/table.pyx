@@ -1,4 +1,4 @@
-from libc.stdint cimport UINT32_MAX
+from libc.stdint cimport UINT32_MAX, uint8_t, uint16_t
 from libc.string cimport memset
 
 from ratelimitd._ext.limit.evict cimport shard_force_room, shard_make_room
@@ -29,6 +29,7 @@ from ratelimitd._ext.limit.shard cimport (
     mask_first,
     prefetch,
     shard_erase,
+    counter_sync,
     shard_find,
     shard_insert,
     slot_kind,
@@ -37,7 +38,10 @@ from ratelimitd._ext.limit.shard cimport (
     spin_unlock,
 )
 from ratelimitd._ext.limit.sketch cimport SKETCH_ROWS, sketch_cell, sketch_estimate, sketch_fold
+from ratelimitd._ext.limit.sync cimport SYNC_CLEAR, SYNC_REPLACE, sync_begin, sync_charge, sync_reset
 from ratelimitd._ext.limit.window cimport (
+    WINDOW_BUCKET,
+    WINDOW_SLIDING,
     window_charge,
     window_clear,
     window_clock,
@@ -71,6 +75,8 @@ cdef struct counter_table:
     uint32_t shard_shift  # digest.lo >> 1 >> shard_shift is the number of a key's shard
     uint64_t max_keys
     uint64_t bytes
+    void *sync            # the memory of counter_sync and dirty of all shards; NULL: the table does not sync
+    uint64_t sync_bytes
 
 
 # What is known of a hit between the steps of a decision.
@@ -146,12 +152,43 @@ cdef counter_table *table_new(uint64_t max_keys) noexcept nogil:
 
 
 cdef void table_free(counter_table *table) noexcept nogil:
-    if table != NULL:
-        memory_release(table, table.bytes)
+    if table == NULL:
+        return
+    if table.sync != NULL:
+        memory_release(table.sync, table.sync_bytes)
+    memory_release(table, table.bytes)
 
 
 cdef bint table_commit(counter_table *table) noexcept nogil:
-    return memory_commit(table, table.bytes)
+    return memory_commit(table, table.bytes) and (table.sync == NULL or memory_commit(table.sync, table.sync_bytes))
+
+
+cdef bint table_sync(counter_table *table) noexcept nogil:
+    cdef uint64_t groups = table.shards[0].groups, sides = groups * RL_GROUP * sizeof(counter_sync)
+    cdef uint64_t each = sides + whole_lines(groups * sizeof(uint16_t))
+    cdef char *memory
+    cdef uint32_t k
+    if table.sync != NULL:
+        return True
+    is_cache_line(<counter_sync *>NULL)
+    memory = <char *>memory_reserve(table.shard_count * each)
+    if memory == NULL:
+        return False
+    table.sync = memory
+    table.sync_bytes = table.shard_count * each
+    for k in range(table.shard_count):
+        table.shards[k].sync = <counter_sync *>memory
+        table.shards[k].dirty = <uint16_t *>(memory + sides)
+        memory += each
+    return True
+
+
+cdef table_shards table_get_shards(const counter_table *table) noexcept nogil:
+    cdef table_shards out
+    out.list = table.shards
+    out.count = table.shard_count
+    out.shift = table.shard_shift
+    return out
 
 
 cdef inline counter_shard *shard_of(const counter_table *table, const key_digest *digest) noexcept nogil:
@@ -168,6 +205,9 @@ cdef inline int find_places(counter_table *table, const table_hit *hits, int cou
         home = digest_home(shard, &hits[i].digest) * RL_GROUP   # nothing that is read here ever changes
         prefetch(shard.tags + home)
         prefetch(&shard.slots[home + digest_place(&hits[i].digest)])
+        if table.sync != NULL:
+            prefetch(&shard.sync[home + digest_place(&hits[i].digest)])
+            prefetch(&shard.dirty[home // RL_GROUP])
         seen[i].shard = shard
         seen[i].home = home
         at = shards
@@ -211,6 +251,8 @@ cdef inline void find_candidates(const table_hit *hits, int count, sighting *see
         if mask:
             seen[i].slot = &shard.slots[seen[i].home + mask_first(mask)]
             prefetch(seen[i].slot)
+            if shard.sync != NULL:
+                prefetch(&shard.sync[seen[i].home + mask_first(mask)])
 
 
 cdef inline bint same_key(const key_digest *a, const key_digest *b) noexcept nogil:
@@ -290,6 +332,25 @@ cdef inline uint32_t to_seconds(int64_t now_ms) noexcept nogil:
     return <uint32_t>(<uint64_t>now_ms // 1000) if now_ms > 0 else 0
 
 
+cdef inline uint32_t span_now(const window_rule *rule, int64_t now_ms) noexcept nogil:
+    """Low half of the number of the span that now is in."""
+    cdef uint64_t now = <uint64_t>now_ms
+    return <uint32_t>(now * rule.buckets // rule.window_ms if rule.algorithm == WINDOW_SLIDING else now // rule.window_ms)
+
+
+cdef inline void note_rate(const sighting *at, const table_hit *hit, int64_t now_ms) noexcept nogil:
+    """The spans of a token bucket that meets another window begin anew. Called before it is charged under that."""
+    if hit.rule.algorithm == WINDOW_BUCKET and at.slot.state.words[5] != hit.rule.window_ms:
+        sync_begin(at.shard, <uint32_t>(at.slot - at.shard.slots), span_now(hit.rule, now_ms), 0)
+
+
+cdef inline void note_hit(const sighting *at, const table_hit *hit, int64_t now_ms) noexcept nogil:
+    cdef uint32_t number = at.pair.number if at.paired else span_now(hit.rule, now_ms)
+    note_rate(at, hit, now_ms)
+    if hit.cost and not hit.view.over:
+        sync_charge(at.shard, <uint32_t>(at.slot - at.shard.slots), number, hit.cost)
+
+
 cdef void take_new(counter_shard *shard, table_hit *hit, int64_t now_ms) noexcept nogil:
     """Charges a key that had no slot when the check began."""
     cdef counter_slot *slot = shard_find(shard, &hit.digest)   # an earlier hit of this check may have made one
@@ -310,6 +371,10 @@ cdef void take_new(counter_shard *shard, table_hit *hit, int64_t now_ms) noexcep
         window_init(hit.rule, &slot.state, now_ms, used)
         slot.meta = slot_kind(hit.rule)
         shard.inserted += 1
+        if shard.sync != NULL:
+            sync_begin(shard, <uint32_t>(slot - shard.slots), span_now(hit.rule, now_ms), used)
+    if shard.sync != NULL:
+        sync_charge(shard, <uint32_t>(slot - shard.slots), span_now(hit.rule, now_ms), hit.cost)
     take(slot, hit, now_ms)
     slot.last_s = to_seconds(now_ms)
 
@@ -339,7 +404,7 @@ cdef inline void settle_slowly(counter_slot *slot, table_hit *hit, bint charge, 
         window_charge(hit.rule, &slot.state, now_ms, 0)   # follows a clock that stepped far back
 
 
-cdef inline void settle_all(table_hit *hits, int count, sighting *seen, bint charge, int64_t now_ms) noexcept nogil:
+cdef inline void settle_all(table_hit *hits, int count, sighting *seen, bint charge, bint syncs, int64_t now_ms) noexcept nogil:
     cdef uint32_t now_s = to_seconds(now_ms)
     cdef bint grown = False
     cdef int i
@@ -347,6 +412,8 @@ cdef inline void settle_all(table_hit *hits, int count, sighting *seen, bint cha
         if seen[i].slot == NULL:
             grown = True
             continue
+        if syncs and charge:
+            note_hit(&seen[i], &hits[i], now_ms)
         if seen[i].paired:
             settle_pair(&seen[i], &hits[i], charge)
         else:
@@ -382,7 +449,7 @@ cdef int table_decide(counter_table *table, table_hit *hits, int count, bint all
     if dry:
         view_all(hits, count, seen)
     else:
-        settle_all(hits, count, seen, not all_or_none or first < 0, now_ms)
+        settle_all(hits, count, seen, not all_or_none or first < 0, table.sync != NULL, now_ms)
     unlock_shards(order, shards)
     return first
 
@@ -402,7 +469,7 @@ cdef void table_charge(counter_table *table, table_hit *hits, int count, int64_t
             seen[i].slot = shard_find(seen[i].shard, &hits[i].digest)
         seen[i].paired = False
         hits[i].view.over = 0
-    settle_all(hits, count, seen, True, now_ms)
+    settle_all(hits, count, seen, True, table.sync != NULL, now_ms)
     unlock_shards(order, shards)
 
 
@@ -428,32 +495,42 @@ cdef int table_lookup(counter_table *table, const key_digest *digest, const wind
     return known
 
 
-cdef void reset_slot(counter_shard *shard, counter_slot *slot, bint sketched) noexcept nogil:
-    """While the sketch knows the key, an empty counter has to stand before it."""
+cdef void reset_slot(counter_shard *shard, counter_slot *slot, bint sketched, uint8_t flag, uint32_t number) noexcept nogil:
+    """While the sketch knows the key, or the store has to hear of it, an empty counter has to stand before it."""
     cdef uint32_t at = <uint32_t>(slot - shard.slots)
     cdef window_rule rule
-    if not sketched:
+    if not sketched and shard.sync == NULL:
         shard_erase(shard, at)
         return
     slot_rule(shard, at, &rule)
     window_clear(&rule, &slot.state)
-    slot.meta = (slot.meta & ~<uint32_t>SLOT_NEAR) | SLOT_RESET
+    slot.meta = (slot.meta & ~<uint32_t>SLOT_NEAR) | (SLOT_RESET if sketched else 0)
+    if shard.sync != NULL:
+        sync_reset(shard, at, number, flag)
 
 
-cdef void insert_reset(counter_shard *shard, const key_digest *digest, const window_rule *rule, uint32_t metric, int64_t now_ms) noexcept nogil:
-    """Its cells are shared and may not be lowered: the key gets an empty counter, whoever has to go for it."""
+cdef void insert_reset(
+    counter_shard *shard, const key_digest *digest, const window_rule *rule, uint32_t metric, bint sketched, uint8_t flag, int64_t now_ms
+) noexcept nogil:
+    """The sketch's cells are shared and may not be lowered: the key gets an empty counter, whoever has to go for it."""
     cdef counter_slot *slot
     if not shard_make_room(shard, digest, now_ms):
         shard_force_room(shard, digest, now_ms)
     slot = shard_insert(shard, digest, rule)
     window_init(rule, &slot.state, now_ms, 0)
-    slot.meta = slot_kind(rule) | SLOT_RESET | (metric & SLOT_METRIC)
+    slot.meta = slot_kind(rule) | (SLOT_RESET if sketched else 0) | (metric & SLOT_METRIC)
     slot.last_s = to_seconds(now_ms)
     shard.inserted += 1
+    if shard.sync != NULL:
+        sync_begin(shard, <uint32_t>(slot - shard.slots), span_now(rule, now_ms), 0)
+        sync_reset(shard, <uint32_t>(slot - shard.slots), span_now(rule, now_ms), flag)
 
 
-cdef int table_reset(counter_table *table, const key_digest *digest, const window_rule *rule, uint32_t slot, int64_t now_ms) noexcept nogil:
+cdef int table_reset(
+    counter_table *table, const key_digest *digest, const window_rule *rule, uint32_t slot, bint everywhere, int64_t now_ms
+) noexcept nogil:
     cdef counter_shard *shard = shard_of(table, digest)
+    cdef uint8_t flag = SYNC_CLEAR if everywhere else SYNC_REPLACE
     cdef counter_slot *found
     cdef bint sketched
     now_ms = window_clock(now_ms)
@@ -461,9 +538,9 @@ cdef int table_reset(counter_table *table, const key_digest *digest, const windo
     found = shard_find(shard, digest)
     sketched = sketch_estimate(&shard.sketch, digest, now_ms) > 0
     if found != NULL:
-        reset_slot(shard, found, sketched)
-    elif sketched:
-        insert_reset(shard, digest, rule, slot, now_ms)
+        reset_slot(shard, found, sketched, flag, span_now(rule, now_ms))
+    elif sketched or shard.sync != NULL:
+        insert_reset(shard, digest, rule, slot, sketched, flag, now_ms)
     spin_unlock(&shard.lock)
     return found != NULL or sketched
 
@@ -473,7 +550,7 @@ cdef void table_get_stats(counter_table *table, table_stats *out) noexcept nogil
     cdef uint64_t k
     memset(out, 0, sizeof(table_stats))
     out.max_keys = table.max_keys
-    out.bytes = table.bytes
+    out.bytes = table.bytes + table.sync_bytes
     for k in range(table.shard_count):
         shard = &table.shards[k]
         spin_lock(&shard.lock)

@@ -1,0 +1,115 @@
+"""Packed counters to Python, answers of the store back."""
+import threading
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from ratelimitd._ext.limit.merge cimport merge_group, merge_resync, merge_run, merge_unsent
+from ratelimitd._ext.limit.pack cimport PACK_SHARDS, pack_dirty, pack_free, pack_group, pack_new, pack_record, pack_run
+from ratelimitd._ext.limit.sync cimport sync_shard
+
+from ratelimitd.errors import EngineError
+
+
+cdef Flush flush_new(counter_table *table):
+    cdef Flush out = Flush()
+    out.table = table
+    return out
+
+
+cdef class Flush:
+    def __cinit__(self):
+        self._lock = threading.Lock()
+        self.data = pack_new()
+        if self.data == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        pack_free(self.data)
+
+    cdef list pack(self, object shards, object limit, long long now_ms):
+        """[(shard, [(window_ms, parts, number, records)])], shards without dirty counters left out."""
+        cdef uint32_t most = max(0, min(limit, 0xFFFFFFFF)), shard
+        with self._lock:
+            _want(shards, self.data.wanted)
+            with nogil:
+                pack_run(self.data, self.table, most, now_ms)
+            return [
+                (shard, self._groups(shard)) for shard in range(PACK_SHARDS) if self.data.wanted[shard] and self.data.first[shard] >= 0
+            ]
+
+    cdef list _groups(self, unsigned int shard):
+        cdef int at = self.data.first[shard]
+        cdef const pack_group *group
+        out = []
+        while at >= 0:
+            group = &self.data.groups[at]
+            records = PyBytes_FromStringAndSize(<const char *>group.records, group.count * sizeof(pack_record))
+            out.append((group.window_ms, group.parts, group.number, records))
+            at = group.next
+        out.sort()
+        return out
+
+    cdef long long merge(self, object groups, object replies, long long now_ms) except -1:
+        """How many records met their counter. EngineError, and nothing is merged, when an answer has not the size of its question."""
+        cdef long long merged = 0, asked = 0
+        cdef int64_t packed_ms
+        cdef merge_group group
+        groups, replies = list(groups), list(replies)
+        if len(groups) != len(replies):
+            raise EngineError(f"the store answered {len(replies)} of {len(groups)} groups")
+        for asking, reply in zip(groups, replies):
+            if not isinstance(reply, bytes) or 6 * len(reply) != len(asking[3]):
+                raise EngineError(f"an answer of the store to {len(asking[3]) // sizeof(pack_record)} counters has the wrong size")
+        with self._lock:
+            for asking, reply in zip(groups, replies):
+                _group(asking, &group)
+                if group.count == 0:
+                    continue
+                group.others = <const uint32_t *>PyBytes_AS_STRING(reply)
+                packed_ms = self.data.packed_ms[sync_shard(group.records[0].digest.lo)]
+                with nogil:
+                    merged += <long long>merge_run(self.table, &group, packed_ms, now_ms)
+                asked += group.count
+            self.merged += merged
+            self.skipped += asked - merged
+        return merged
+
+    cdef unsent(self, object groups):
+        cdef merge_group group
+        for asking in groups:
+            _group(asking, &group)
+            with nogil:
+                merge_unsent(self.table, &group)
+
+    cdef resync(self, object shards):
+        cdef uint8_t wanted[PACK_SHARDS]
+        _want(shards, wanted)
+        with nogil:
+            merge_resync(self.table, wanted)
+
+    cdef dict stats(self):
+        cdef uint64_t dirty
+        with nogil:
+            dirty = pack_dirty(self.table)
+        return {"dirty": dirty, "packed": self.data.packed, "merged": self.merged, "skipped": self.skipped}
+
+
+cdef _want(object shards, uint8_t *wanted):
+    memset(wanted, 0, PACK_SHARDS)
+    for shard in shards:
+        if not 0 <= shard < PACK_SHARDS:
+            raise EngineError(f"shard {shard}: there are {PACK_SHARDS}")
+        wanted[<int>shard] = 1
+
+
+cdef _group(tuple asking, merge_group *out):
+    """Borrows the records."""
+    cdef bytes records = asking[3]
+    if len(records) % sizeof(pack_record):
+        raise EngineError("a packed group has the wrong size")
+    out.window_ms, out.parts, out.number = asking[:3]
+    out.records = <const pack_record *>PyBytes_AS_STRING(records)
+    out.count = <uint32_t>(len(records) // sizeof(pack_record))
+    out.others = NULL

@@ -1,0 +1,210 @@
+from libc.stdint cimport UINT32_MAX, int32_t, uint16_t
+
+from ratelimitd._ext.limit.key cimport key_digest
+from ratelimitd._ext.limit.pack cimport RECORD_LAST
+from ratelimitd._ext.limit.shard cimport (
+    KIND_BUCKET,
+    KIND_FIXED,
+    RL_GROUP,
+    SLOT_KIND_SHIFT,
+    TAG_EMPTY,
+    counter_shard,
+    counter_slot,
+    counter_sync,
+    digest_home,
+    digest_place,
+    prefetch,
+    shard_find,
+    spin_lock,
+    spin_unlock,
+)
+from ratelimitd._ext.limit.sync cimport (
+    SYNC_CLEAR,
+    SYNC_HEARD,
+    SYNC_KNOWN,
+    SYNC_REPLACE,
+    sync_add,
+    sync_mark_dirty,
+    sync_parts,
+    sync_shard,
+    sync_size,
+    sync_window,
+)
+from ratelimitd._ext.limit.table cimport table_get_shards, table_shards
+from ratelimitd._ext.limit.window cimport WINDOW_BUCKET, window_charge, window_clock, window_rule, window_used
+
+
+cdef enum:
+    SLICE = 32            # records under one lock
+    SLICE_GROUPS = 16     # groups of slots under one lock, when all are looked at
+    STEADY_MS = 1000      # heard of less often, others are not charged beyond a full bucket
+
+
+cdef inline counter_shard *shard_of(const table_shards *shards, const key_digest *digest) noexcept nogil:
+    return &shards.list[digest.lo >> 1 >> shards.shift]
+
+
+cdef inline void start_misses(const counter_shard *shard, const key_digest *digest) noexcept nogil:
+    cdef uint32_t home = digest_home(shard, digest) * RL_GROUP
+    prefetch(shard.tags + home)
+    prefetch(&shard.slots[home + digest_place(digest)])
+    prefetch(&shard.sync[home + digest_place(digest)])
+
+
+cdef inline counter_slot *find_packed(const counter_shard *shard, const pack_record *record) noexcept nogil:
+    """The counter that was packed, or NULL: it was dropped, or is another that came after it."""
+    cdef counter_slot *slot = shard_find(shard, &record.digest)
+    if slot != NULL and shard.sync[slot - shard.slots].incarnation != record.incarnation:
+        return NULL
+    return slot
+
+
+cdef inline uint32_t merge_ring(counter_slot *slot, const counter_sync *side, uint32_t kind, uint32_t age, uint32_t number, uint32_t others) noexcept nogil:
+    """Others' hits of a span join ours in its bucket. Returns how many were news."""
+    cdef uint32_t back = slot.state.words[0] - number    # how many buckets ago, as the counter has it
+    cdef uint32_t known, total = sync_add(side.own[age], others)
+    if back >= (1 if kind == KIND_FIXED else kind + 1):
+        return 0
+    known = slot.state.words[1 + back]
+    if total > known or side.again:
+        slot.state.words[1 + back] = total
+    return total - known if total > known else 0
+
+
+cdef uint32_t merge_bucket(
+    counter_slot *slot, counter_sync *side, uint32_t age, const merge_group *group, uint32_t others, int64_t now_ms
+) noexcept nogil:
+    """A token bucket is charged now with what is news, but a counter that hears of others for the first time not with what has drained
+    since their span ended, whenever they hit in it. Returns how many were news."""
+    cdef uint32_t known = side.own[SYNC_KNOWN + age], news, limit = slot.state.words[4]
+    cdef uint64_t used, drained, charge
+    cdef int64_t ended = <int64_t>((group.number + 1) * group.window_ms)
+    cdef window_rule rule
+    side.own[SYNC_KNOWN + age] = others if others > known or side.again else known
+    if others <= known or side.again:
+        return 0
+    news = others - known
+    charge = news
+    rule.limit = limit
+    rule.window_ms = group.window_ms
+    rule.algorithm = WINDOW_BUCKET
+    rule.buckets = 1
+    if not side.flags & SYNC_HEARD and now_ms > ended:
+        drained = <uint64_t>min(now_ms - ended, <int64_t>group.window_ms) * limit // group.window_ms
+        charge = min(charge, <uint64_t>limit)
+        charge = charge - drained if charge > drained else 0
+    if not side.flags & SYNC_HEARD or <uint32_t>now_ms - side.heard_ms > <uint32_t>STEADY_MS:
+        used = window_used(&rule, &slot.state, now_ms)
+        charge = min(charge, limit - used if used < limit else 0)
+    window_charge(&rule, &slot.state, now_ms, <uint32_t>charge)
+    return news
+
+
+cdef inline void hear(counter_sync *side, int64_t packed_ms) noexcept nogil:
+    """All that was packed of a counter is merged."""
+    side.heard_ms = <uint32_t>packed_ms
+    side.unheard -= min(side.sent, side.unheard)
+    side.sent = 0
+    side.flags = (side.flags | SYNC_HEARD) & ~<uint8_t>(SYNC_REPLACE | SYNC_CLEAR)
+    if side.again:
+        side.again -= 1
+
+
+cdef inline bint merge_record(
+    counter_shard *shard, const merge_group *group, const pack_record *record, uint32_t others, int64_t packed_ms, int64_t now_ms
+) noexcept nogil:
+    cdef counter_slot *slot = find_packed(shard, record)
+    cdef counter_sync *side
+    cdef uint32_t at, kind, age
+    if slot == NULL:
+        return False
+    at = <uint32_t>(slot - shard.slots)
+    side = &shard.sync[at]
+    kind = slot.meta >> SLOT_KIND_SHIFT
+    if sync_parts(kind) != group.parts or sync_window(shard, at) != group.window_ms:
+        return False
+    age = side.number - <uint32_t>group.number
+    if age < sync_size(kind):
+        if kind == KIND_BUCKET:
+            merge_bucket(slot, side, age, group, others, now_ms)
+        else:
+            merge_ring(slot, side, kind, age, <uint32_t>group.number, others)
+    if record.flags & RECORD_LAST:
+        hear(side, packed_ms)
+    return True
+
+
+cdef inline uint32_t run_length(const table_shards *shards, const merge_group *group, uint32_t start) noexcept nogil:
+    """How many records from `start` on, SLICE at most, are of one table shard."""
+    cdef counter_shard *shard = shard_of(shards, &group.records[start].digest)
+    cdef uint32_t end = min(group.count, start + SLICE), at = start
+    while at < end and shard_of(shards, &group.records[at].digest) == shard:
+        start_misses(shard, &group.records[at].digest)
+        at += 1
+    return at - start
+
+
+cdef uint64_t merge_run(counter_table *table, const merge_group *group, int64_t packed_ms, int64_t now_ms) noexcept nogil:
+    cdef table_shards shards = table_get_shards(table)
+    cdef counter_shard *shard
+    cdef uint32_t start = 0, length, at
+    cdef uint64_t merged = 0
+    now_ms = window_clock(now_ms)
+    while start < group.count:
+        length = run_length(&shards, group, start)
+        shard = shard_of(&shards, &group.records[start].digest)
+        spin_lock(&shard.lock)
+        for at in range(start, start + length):
+            merged += merge_record(shard, group, &group.records[at], group.others[at], packed_ms, now_ms)
+        spin_unlock(&shard.lock)
+        start += length
+    return merged
+
+
+cdef void merge_unsent(counter_table *table, const merge_group *group) noexcept nogil:
+    cdef table_shards shards = table_get_shards(table)
+    cdef counter_shard *shard
+    cdef counter_slot *slot
+    cdef counter_sync *side
+    cdef uint32_t at, age
+    for at in range(group.count):
+        shard = shard_of(&shards, &group.records[at].digest)
+        spin_lock(&shard.lock)
+        slot = find_packed(shard, &group.records[at])
+        if slot != NULL:
+            side = &shard.sync[slot - shard.slots]
+            age = side.number - <uint32_t>group.number
+            if age < sync_size(slot.meta >> SLOT_KIND_SHIFT):
+                side.unsent |= <uint16_t>(1 << age)
+                side.sent = 0
+                sync_mark_dirty(shard, <uint32_t>(slot - shard.slots))
+        spin_unlock(&shard.lock)
+
+
+cdef inline void resync_slot(counter_shard *shard, uint32_t at) noexcept nogil:
+    """Spans that are over by now are left out when it is packed."""
+    cdef counter_sync *side = &shard.sync[at]
+    cdef uint32_t k
+    for k in range(sync_size(shard.slots[at].meta >> SLOT_KIND_SHIFT)):
+        if side.own[k]:
+            side.unsent |= <uint16_t>(1 << k)
+            sync_mark_dirty(shard, at)
+
+
+cdef void resync_shard(counter_shard *shard, const uint8_t *wanted) noexcept nogil:
+    cdef uint32_t group = 0, end, at
+    while group < shard.groups:
+        end = min(shard.groups, group + SLICE_GROUPS)
+        spin_lock(&shard.lock)
+        for at in range(group * RL_GROUP, end * RL_GROUP):
+            if shard.tags[at] != TAG_EMPTY and wanted[sync_shard(shard.slots[at].digest.lo)]:
+                resync_slot(shard, at)
+        spin_unlock(&shard.lock)
+        group = end
+
+
+cdef void merge_resync(counter_table *table, const uint8_t *wanted) noexcept nogil:
+    cdef table_shards shards = table_get_shards(table)
+    cdef uint32_t k
+    for k in range(shards.count):
+        resync_shard(&shards.list[k], wanted)

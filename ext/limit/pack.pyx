@@ -1,0 +1,233 @@
+from libc.stdlib cimport calloc, free, realloc
+
+from ratelimitd._ext.limit.shard cimport (
+    KIND_BUCKET,
+    KIND_FIXED,
+    RL_GROUP,
+    SLOT_KIND_SHIFT,
+    counter_shard,
+    counter_slot,
+    counter_sync,
+    mask_first,
+    prefetch,
+    spin_lock,
+    spin_unlock,
+)
+from ratelimitd._ext.limit.sync cimport (
+    SYNC_CLEAR,
+    SYNC_GRACE_MS,
+    SYNC_HEARD,
+    SYNC_REPLACE,
+    sync_mark_clean,
+    sync_parts,
+    sync_shard,
+    sync_size,
+    sync_window,
+)
+from ratelimitd._ext.limit.table cimport table_get_shards, table_shards
+from ratelimitd._ext.limit.window cimport window_clock
+
+
+cdef enum:
+    SLICE = 64            # dirty counters under one lock
+    SLICE_GROUPS = 2048   # groups of slots that are looked through under one lock
+
+
+# Where now is among the spans of a window; records come in runs of one window.
+cdef struct span_place:
+    uint32_t window_ms, parts
+    uint64_t number
+
+
+cdef sync_pack *pack_new() noexcept nogil:
+    return <sync_pack *>calloc(1, sizeof(sync_pack))
+
+
+cdef void pack_free(sync_pack *pack) noexcept nogil:
+    cdef uint32_t k
+    if pack == NULL:
+        return
+    for k in range(pack.room):
+        free(pack.groups[k].records)
+    free(pack.groups)
+    free(pack)
+
+
+cdef pack_group *add_group(sync_pack *pack, uint32_t shard) noexcept nogil:
+    cdef uint32_t room = 2 * pack.room + 64, k
+    cdef pack_group *grown
+    if pack.count == pack.room:
+        grown = <pack_group *>realloc(pack.groups, room * sizeof(pack_group))
+        if grown == NULL:
+            return NULL
+        pack.groups = grown
+        for k in range(pack.room, room):
+            grown[k].records = NULL
+            grown[k].room = 0
+        pack.room = room
+    grown = &pack.groups[pack.count]
+    grown.count = 0
+    grown.next = pack.first[shard]
+    pack.first[shard] = <int32_t>pack.count
+    pack.count += 1
+    return grown
+
+
+cdef pack_group *group_of(sync_pack *pack, uint32_t shard, uint32_t window_ms, uint32_t parts, uint64_t number) noexcept nogil:
+    cdef int32_t at = pack.first[shard]
+    cdef pack_group *group
+    while at >= 0:
+        group = &pack.groups[at]
+        if group.number == number and group.window_ms == window_ms and group.parts == parts:
+            return group
+        at = group.next
+    group = add_group(pack, shard)
+    if group != NULL:
+        group.shard = <uint8_t>shard
+        group.window_ms = window_ms
+        group.parts = <uint8_t>parts
+        group.number = number
+    return group
+
+
+cdef pack_record *add_record(pack_group *group) noexcept nogil:
+    cdef uint32_t room = 2 * group.room + 64
+    cdef pack_record *grown
+    if group.count == group.room:
+        grown = <pack_record *>realloc(group.records, room * sizeof(pack_record))
+        if grown == NULL:
+            return NULL
+        group.records = grown
+        group.room = room
+    group.count += 1
+    return &group.records[group.count - 1]
+
+
+cdef inline void find_place(span_place *place, uint32_t window_ms, uint32_t parts, int64_t now_ms) noexcept nogil:
+    if place.window_ms != window_ms or place.parts != parts:
+        place.window_ms = window_ms
+        place.parts = parts
+        place.number = <uint64_t>now_ms * parts // window_ms
+
+
+cdef inline bint may_have_news(const counter_sync *side, uint32_t kind, uint32_t k, const span_place *place, uint64_t number, int64_t now_ms) noexcept nogil:
+    """Can others have hit span `number`, own[k], since they were last heard?"""
+    cdef int64_t ended
+    if kind == KIND_FIXED and k:
+        return False          # says nothing of now
+    if not side.flags & SYNC_HEARD or side.again:
+        return True
+    ended = <int64_t>((number + 1) * place.window_ms // place.parts)
+    return <uint32_t>(<uint32_t>now_ms - side.heard_ms) + <int64_t>SYNC_GRACE_MS > now_ms - ended
+
+
+cdef bint pack_slot(sync_pack *pack, counter_shard *shard, uint32_t at, uint32_t store, span_place *place, int64_t now_ms) noexcept nogil:
+    """0: out of memory, and nothing is said of it."""
+    cdef counter_sync *side = &shard.sync[at]
+    cdef uint32_t kind = shard.slots[at].meta >> SLOT_KIND_SHIFT, size = sync_size(kind)
+    cdef uint64_t number
+    cdef int64_t behind, k
+    cdef pack_group *group
+    cdef pack_record *record
+    cdef pack_record *last = NULL
+    find_place(place, sync_window(shard, at), sync_parts(kind), now_ms)
+    behind = <int32_t>(<uint32_t>place.number - side.number)
+    for k in range(<int64_t>size - 1, -1, -1):
+        if behind + k >= size:
+            continue              # no window reaches back so far
+        number = place.number - behind - k
+        if not (side.unsent >> k & 1 or may_have_news(side, kind, <uint32_t>k, place, number, now_ms)):
+            continue
+        group = group_of(pack, store, place.window_ms, place.parts, number)
+        record = add_record(group) if group != NULL else NULL
+        if record == NULL:
+            return False
+        record.digest = shard.slots[at].digest
+        record.incarnation = side.incarnation
+        record.flags = side.flags & (SYNC_REPLACE | SYNC_CLEAR)
+        record.flags >>= 1
+        record.own = side.own[k]
+        pack.packed += 1
+        last = record
+    if last != NULL:
+        last.flags |= <uint16_t>RECORD_LAST
+    side.unsent = 0
+    side.sent = side.unheard
+    if side.again == 0:
+        sync_mark_clean(shard, at)
+    return True
+
+
+cdef uint32_t find_dirty(const counter_shard *shard, uint32_t *group, uint32_t *slots) noexcept nogil:
+    """Up to SLICE dirty slots, or a group's more, from `group` on, which moves on. Starts the misses of all of them."""
+    cdef uint32_t end = min(shard.groups, group[0] + SLICE_GROUPS), mask, at, count = 0
+    while group[0] < end and count <= SLICE - RL_GROUP:
+        mask = shard.dirty[group[0]]
+        while mask:
+            at = group[0] * RL_GROUP + mask_first(mask)
+            mask &= mask - 1
+            prefetch(&shard.slots[at])
+            prefetch(&shard.sync[at])
+            slots[count] = at
+            count += 1
+        group[0] += 1
+    return count
+
+
+cdef void pack_shard(sync_pack *pack, counter_shard *shard, uint32_t limit, span_place *place, int64_t now_ms) noexcept nogil:
+    cdef uint32_t slots[SLICE]
+    cdef uint32_t group = 0, count, k, store
+    while group < shard.groups and not pack.failed:
+        spin_lock(&shard.lock)
+        count = find_dirty(shard, &group, slots)
+        for k in range(count):
+            store = sync_shard(shard.slots[slots[k]].digest.lo)
+            if not pack.wanted[store] or pack.counted[store] >= limit:
+                continue
+            if not pack_slot(pack, shard, slots[k], store, place, now_ms):
+                pack.failed = 1
+                break
+            pack.counted[store] += 1
+        spin_unlock(&shard.lock)
+
+
+cdef inline bint any_wanted(const sync_pack *pack, uint32_t shard, uint32_t count) noexcept nogil:
+    """Does table shard `shard` of `count` hold keys of a wanted store shard?"""
+    cdef uint32_t first = shard * PACK_SHARDS // count, end = ((shard + 1) * PACK_SHARDS + count - 1) // count, k
+    for k in range(first, end):
+        if pack.wanted[k]:
+            return True
+    return False
+
+
+cdef void pack_run(sync_pack *pack, counter_table *table, uint32_t limit, int64_t now_ms) noexcept nogil:
+    cdef table_shards shards = table_get_shards(table)
+    cdef span_place place
+    cdef uint32_t k
+    now_ms = window_clock(now_ms)
+    place.window_ms = 0
+    pack.count = 0
+    pack.failed = 0
+    for k in range(PACK_SHARDS):
+        pack.first[k] = -1
+        pack.counted[k] = 0
+        if pack.wanted[k]:
+            pack.packed_ms[k] = now_ms
+    for k in range(shards.count):
+        if any_wanted(pack, k, shards.count):
+            pack_shard(pack, &shards.list[k], limit, &place, now_ms)
+
+
+cdef uint64_t pack_dirty(counter_table *table) noexcept nogil:
+    cdef table_shards shards = table_get_shards(table)
+    cdef uint64_t count = 0
+    cdef uint32_t k, group, mask
+    for k in range(shards.count):
+        spin_lock(&shards.list[k].lock)
+        for group in range(shards.list[k].groups):
+            mask = shards.list[k].dirty[group]
+            while mask:
+                count += 1
+                mask &= mask - 1
+        spin_unlock(&shards.list[k].lock)
+    return count

@@ -1,0 +1,74 @@
+# What a counter remembers of the cluster: which of its hits are ours, by span, and when the others were last heard. One cache line beside
+# every slot of a shard, only there when the table syncs. All functions want the shard's lock held.
+#
+# A span is the stretch of time that one bucket of a window covers: window_ms / parts, counted from the epoch, so that all nodes agree on
+# its number. parts is the number of buckets of a sliding window; fixed windows and token buckets have spans of a whole window.
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from ratelimitd._ext.limit.shard cimport KIND_BUCKET, KIND_FIXED, RL_GROUP, SLOT_KIND_SHIFT, counter_shard, counter_slot, counter_sync
+
+
+cdef enum:
+    SYNC_OWN = 9              # spans of the longest ring: 8 buckets and the partial oldest
+    SYNC_KNOWN = 7            # token buckets keep here what is known of the others' hits, two spans
+    SYNC_SHARDS = 128
+    SYNC_GRACE_MS = 300       # for so long after its end others' last hits of a span may still arrive
+    # counter_sync.flags
+    SYNC_HEARD = 1            # the store was read since the slot was made
+    SYNC_REPLACE = 2          # reset: our earlier parts in the store no longer count ...
+    SYNC_CLEAR = 4            # ... nor does anyone's
+    SYNC_AGAIN = 5            # flushes after a reset that still read, and may lower: others may have heard of it late
+
+
+# The store's shard of a key.
+cdef inline uint32_t sync_shard(uint64_t digest_lo) noexcept nogil:
+    return <uint32_t>(digest_lo >> 57)
+
+
+# Parts of a window, by slot kind.
+cdef inline uint32_t sync_parts(uint32_t kind) noexcept nogil:
+    return kind if KIND_FIXED < kind < KIND_BUCKET else 1
+
+
+# Spans that a counter of a kind keeps.
+cdef inline uint32_t sync_size(uint32_t kind) noexcept nogil:
+    return sync_parts(kind) + 1
+
+
+cdef inline uint32_t sync_window(const counter_shard *shard, uint32_t at) noexcept nogil:
+    """A token bucket may have met another rate since it was made; a ring's window is part of its key."""
+    cdef const counter_slot *slot = &shard.slots[at]
+    return slot.state.words[5] if slot.meta >> SLOT_KIND_SHIFT == KIND_BUCKET else shard.windows[at]
+
+
+cdef inline void sync_mark_dirty(counter_shard *shard, uint32_t at) noexcept nogil:
+    shard.dirty[at // RL_GROUP] |= <uint16_t>(1 << (at & (RL_GROUP - 1)))
+
+
+cdef inline void sync_mark_clean(counter_shard *shard, uint32_t at) noexcept nogil:
+    shard.dirty[at // RL_GROUP] &= <uint16_t>~(1 << (at & (RL_GROUP - 1)))
+
+
+# Brings the spans to `number`, unless the clock stepped back by no more than they cover: then they wait for it.
+cdef void sync_roll(counter_sync *side, uint32_t kind, uint32_t number) noexcept nogil
+
+# Slot number `at` was just made, with hits that the sketch knew, if any; number: of the span that now is in.
+cdef void sync_begin(counter_shard *shard, uint32_t at, uint32_t number, uint64_t seed) noexcept nogil
+
+# Our hits of now are no longer what slot number `at` was charged with. flag: SYNC_REPLACE or SYNC_CLEAR.
+cdef void sync_reset(counter_shard *shard, uint32_t at, uint32_t number, uint8_t flag) noexcept nogil
+
+
+cdef inline uint32_t sync_add(uint32_t a, uint32_t b) noexcept nogil:
+    return a + b if a <= <uint32_t>0xFFFFFFFF - b else <uint32_t>0xFFFFFFFF
+
+
+# Slot number `at` was charged by one of our own hits.
+cdef inline void sync_charge(counter_shard *shard, uint32_t at, uint32_t number, uint32_t cost) noexcept nogil:
+    cdef counter_sync *side = &shard.sync[at]
+    if side.number != number:
+        sync_roll(side, shard.slots[at].meta >> SLOT_KIND_SHIFT, number)
+    side.own[0] = sync_add(side.own[0], cost)
+    side.unheard = sync_add(side.unheard, cost)
+    side.unsent |= 1
+    sync_mark_dirty(shard, at)
