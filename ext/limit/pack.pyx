@@ -30,6 +30,7 @@ from ratelimitd._ext.limit.window cimport window_clock
 
 cdef enum:
     SLICE = 64            # dirty counters under one lock
+    RECALL_BITS = 14      # spans that are over are read again when so many bits of the clock have run through: every 16 s
     SLICE_GROUPS = 2048   # groups of slots that are looked through under one lock
 
 
@@ -111,11 +112,11 @@ cdef inline void find_place(span_place *place, uint32_t window_ms, uint32_t part
 
 
 cdef inline bint may_have_news(const counter_sync *side, uint32_t kind, uint32_t k, const span_place *place, uint64_t number, int64_t now_ms) noexcept nogil:
-    """Can others have hit span `number`, own[k], since they were last heard?"""
+    """Can others have hit span `number`, own[k], since they were last heard? Now and then also: was one of them cut off then?"""
     cdef int64_t ended
     if kind == KIND_FIXED and k:
         return False          # says nothing of now
-    if not side.flags & SYNC_HEARD or side.again:
+    if not side.flags & SYNC_HEARD or side.again or (side.heard_ms ^ <uint32_t>now_ms) >> RECALL_BITS:
         return True
     ended = <int64_t>((number + 1) * place.window_ms // place.parts)
     return <uint32_t>(<uint32_t>now_ms - side.heard_ms) + <int64_t>SYNC_GRACE_MS > now_ms - ended
