@@ -1,4 +1,4 @@
-# The decision spine: lists, then limits, then the scan. Runs on workers, without the interpreter lock.
+# The decision spine: lists, then bans, then limits, then the scan. Runs on workers, without the interpreter lock.
 from libc.stdint cimport int64_t, uint32_t
 
 from ratelimitd._ext.core cimport rl_request, rl_response, rl_verdict

@@ -1,5 +1,5 @@
 """The decision spine: one request in, one verdict out."""
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ratelimitd._ext.bytes.address cimport rl_address
 from ratelimitd._ext.core cimport (
@@ -20,10 +20,11 @@ from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS
 from ratelimitd._ext.limits cimport limits_charge_score, limits_decide
 from ratelimitd._ext.match.attributes cimport rl_attributes_client, rl_attributes_reset
 from ratelimitd._ext.match.matcher cimport rl_matcher_run, rl_overrides_find
+from ratelimitd._ext.penalties cimport penalties_check, penalties_count
 from ratelimitd._ext.snapshot cimport snapshot_domain, snapshot_find, snapshot_list
 from ratelimitd._ext.tell cimport tell, tell_may_deny, tell_sample
 from ratelimitd._ext.verdict cimport verdict_begin, verdict_deny
-from ratelimitd._ext.worker cimport COUNT_ALLOW_LIST, COUNT_DENY_LIST, COUNT_SHADOW, check_shared, check_worker, worker_count
+from ratelimitd._ext.worker cimport COUNT_ALLOW_LIST, COUNT_DENY_LIST, COUNT_KINDS, COUNT_SHADOW, check_shared, check_worker, worker_count
 
 cdef inline uint64_t _random(check_worker *self) noexcept nogil:
     """xorshift64*, Vigna 2016: ids that mean nothing, not secrets."""
@@ -41,6 +42,7 @@ cdef void check(void *shared, uint32_t worker, int64_t now_ns, const rl_request 
     cdef check_shared *self = <check_shared *>shared
     cdef check_worker *mine = self.workers[worker]
     cdef const snapshot_domain *domain
+    cdef uint8_t before
     verdict_begin(verdict)
     if mine.pinned == NULL or mine.broken:
         verdict_deny(verdict, RL_REASON_OVERLOAD, 503)
@@ -57,14 +59,22 @@ cdef void check(void *shared, uint32_t worker, int64_t now_ns, const rl_request 
     if domain.list_count and _check_lists(mine, domain, verdict):
         _finish(self, mine, domain, now_ns, request, verdict)
         return
+    if domain.penalty_count and penalties_check(self, mine, domain, now_ns, verdict):
+        _finish(self, mine, domain, now_ns, request, verdict)
+        return
     mine.by_score = mine.surcharged = 0
     if domain.limit_count:
         limits_decide(self, mine, domain, now_ns, request, verdict)
+    before = verdict.shadow_denied
+    verdict.shadow_denied = 0
     if verdict.decision == RL_ALLOW or request.explain:
         if domain.scan.profile_count:
             inspect(self, mine, domain, now_ns, request, verdict)
         if (mine.by_score or mine.surcharged) and verdict.score:
             limits_charge_score(self, mine, domain, now_ns, request, verdict)
+    if domain.penalty_count:
+        penalties_count(self, mine, domain, now_ns, request, verdict.shadow_denied, verdict)
+    verdict.shadow_denied |= before
     _finish(self, mine, domain, now_ns, request, verdict)
 
 
@@ -77,6 +87,7 @@ cdef void check_response(
     verdict_begin(verdict)
     verdict.status = response.status
     mine.watched_list.size = 0
+    mine.watched_penalty = -1
     if mine.pinned == NULL or mine.broken:
         verdict_deny(verdict, RL_REASON_OVERLOAD, 503)
         rl_count(&mine.totals.overload, 1)
@@ -148,7 +159,8 @@ cdef void _finish(
     cdef uint32_t weight
     if verdict.decision == RL_DENY:
         verdict.reference = _random(mine)
-        worker_count(mine, domain.slot, verdict.reason)
+        if verdict.reason < COUNT_KINDS:    # bans are counted by their penalties
+            worker_count(mine, domain.slot, verdict.reason)
         if tell_may_deny(self, &mine.denials, now_ns, &weight):
             tell(self, mine, domain, now_ns, request, verdict, weight, False)
         return

@@ -92,7 +92,7 @@ cdef dict verdict_dict(const rl_verdict *verdict):
     cdef int index
     headers = []
     client_headers(verdict[0], _add_header, <void *>headers)
-    decided_by = to_text(verdict.list)
+    decided_by = to_text(verdict.penalty if verdict.penalty.size else verdict.list)
     if verdict.deciding_state >= 0:
         decided_by = to_text(verdict.states[verdict.deciding_state].name)
     elif verdict.deciding_match >= 0 and verdict.decision == RL_DENY:

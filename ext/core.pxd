@@ -61,6 +61,7 @@ cdef extern from "core/verdict.h" nogil:
         RL_REASON_PARTIAL_BODY
         RL_REASON_NO_POLICY
         RL_REASON_OVERLOAD
+        RL_REASON_PENALTY
         RL_REASON_COUNT
         RL_HEADERS_NONE
         RL_HEADERS_IETF
@@ -104,6 +105,7 @@ cdef extern from "core/verdict.h" nogil:
         uint64_t reference
         rl_view domain
         rl_view list
+        rl_view penalty
         rl_limit_state *states
         rl_rule_match *matches
 

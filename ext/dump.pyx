@@ -3,7 +3,7 @@ from libc.stdint cimport uint32_t
 
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.match.matcher cimport rl_matcher, rl_matcher_dump
-from ratelimitd._ext.snapshot cimport Snapshot, snapshot_domain, snapshot_limit, snapshot_list, snapshot_profile
+from ratelimitd._ext.snapshot cimport Snapshot, snapshot_domain, snapshot_limit, snapshot_list, snapshot_penalty, snapshot_profile
 from ratelimitd._ext.waf.build cimport waf_databases
 
 ALGORITHMS = ("sliding_window", "fixed_window", "token_bucket")
@@ -26,6 +26,8 @@ cdef _domain(const snapshot_domain *domain, list lines):
         _list(&domain.lists[index], domain.list_matcher, index, lines)
     for index in range(domain.limit_count):
         _limit(&domain.limits[index], domain.limit_matcher, index, lines)
+    for index in range(domain.penalty_count):
+        _penalty(&domain.penalties[index], domain.penalty_matcher, index, lines)
     lines.append(f"  scan {MODES[domain.scan.mode]}")
     for index in range(domain.scan.profile_count):
         lines.append(_profile(&domain.scan.profiles[index], index))
@@ -43,6 +45,15 @@ cdef _limit(const snapshot_limit *limit, const rl_matcher *matcher, uint32_t ind
         f"  limit {_text(limit.name)}: {rate}, {ALGORITHMS[limit.rate.rule.algorithm]}"
         f"{' (shadow)' if limit.shadow else ''}, {limit.key_count} key parts, cost {limit.cost}, score cost {limit.score_cost}, slot {limit.slot}, "
         f"identity {identity}{_match(matcher, index)}"
+    )
+
+
+cdef _penalty(const snapshot_penalty *penalty, const rl_matcher *matcher, uint32_t index, list lines):
+    cdef uint32_t turn
+    steps = ", ".join(str(penalty.steps[turn]) for turn in range(penalty.step_count))
+    lines.append(
+        f"  penalty {_text(penalty.name)}: bans for {steps} ms{' (shadow)' if penalty.shadow else ''}, {penalty.key_count} key parts, "
+        f"{penalty.trigger_count} triggers, forgives in {penalty.forgive_ms} ms, slot {penalty.slot}{_match(matcher, index)}"
     )
 
 

@@ -14,7 +14,21 @@ from ratelimitd._ext.core cimport rl_counted, rl_load_pointer, rl_set, rl_spine,
 from ratelimitd._ext.events cimport ring_pop
 from ratelimitd._ext.flush cimport Flush, flush_new
 from ratelimitd._ext.inspect cimport MODE_BLOCK, inspect_choose, inspect_moment
-from ratelimitd._ext.keying cimport key_digest_of, key_rate
+from ratelimitd._ext.keying cimport key_digest_of, key_identify, key_rate
+from ratelimitd._ext.limit.bans cimport (
+    BAN_KEY_MAX,
+    BAN_NAME_MAX,
+    ban,
+    ban_stats,
+    ban_text,
+    bans_find,
+    bans_free,
+    bans_get_stats,
+    bans_new,
+    bans_next,
+    bans_put,
+    bans_told,
+)
 from ratelimitd._ext.limit.key cimport key_digest
 from ratelimitd._ext.limit.table cimport (
     TABLE_ESTIMATED,
@@ -61,13 +75,17 @@ from ratelimitd._ext.snapshot cimport (
     snapshot_domain,
     snapshot_find,
     snapshot_limit,
+    snapshot_penalty,
     snapshot_profile,
     snapshot_rate,
 )
+from ratelimitd._ext.tell cimport tell_private
 from ratelimitd._ext.waf.layout cimport waf_moment
 from ratelimitd._ext.waf.records cimport records_free, records_new, records_stats, waf_records_stats
 from ratelimitd._ext.waf.trace cimport waf_trace_request
 from ratelimitd._ext.worker cimport (
+    COUNT_BANNED,
+    COUNT_BANS,
     COUNT_KINDS,
     COUNT_NEAR,
     COUNT_OVER_LIMIT,
@@ -94,6 +112,8 @@ cdef extern from "<unistd.h>" nogil:
 KEYS_FOR_A_RECORD = 16      # max_keys allows for one record of the rules' collections for so many keys of limits
 METHODS = ("envoy_check", "check", "check_batch", "inspect_response", "health", "reflection", "unknown")
 ABUSES = ("protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled", "unread")
+
+MOST_BANNED_MS = 366 * 86_400_000
 
 SERVER_DEFAULTS = {
     "max_connections": 10_000,
@@ -144,6 +164,7 @@ cdef class Engine:
         *,
         workers=1,
         max_keys=1_000_000,
+        max_bans=100_000,
         hash_key=None,
         sample=128,
         allows_per_second=10,
@@ -183,6 +204,9 @@ cdef class Engine:
         self.shared.records = records_new(max(1, max_keys // KEYS_FOR_A_RECORD))
         if self.shared.records == NULL:
             raise EngineError(f"cannot reserve memory for the collections of {max_keys} keys: lower max_keys")
+        self.shared.bans = bans_new(max_bans)
+        if self.shared.bans == NULL:
+            raise EngineError(f"max_bans: {max_bans}, must be 1 to 16777216 and fit into memory")
         self.spine.self = &self.shared
         self.spine.enter = worker_enter
         self.spine.leave = worker_leave
@@ -227,6 +251,7 @@ cdef class Engine:
         if self.shared.table != NULL:
             table_free(self.shared.table)
         records_free(self.shared.records)
+        bans_free(self.shared.bans)
 
     # ---- the policy
 
@@ -479,6 +504,101 @@ cdef class Engine:
         cdef int64_t now = time.time_ns() if now_ns is None else now_ns
         return now // 1000000 + <int64_t>rl_counted(&self.shared.clock_offset_ms)
 
+    # ---- bans
+
+    def ban(self, domain, penalty, key, for_ms, *, now_ns=None):
+        cdef int64_t now_ms = self._clock_ms(now_ns)
+        if not 1 <= for_ms <= MOST_BANNED_MS:
+            raise EngineError(f"for_ms: {for_ms}, must be 1 to {MOST_BANNED_MS}")
+        return self._account(domain, penalty, key, now_ms, now_ms + for_ms)
+
+    def unban(self, domain, penalty, key, *, now_ns=None):
+        cdef int64_t now_ms = self._clock_ms(now_ns)
+        return self._account(domain, penalty, key, now_ms, 0)
+
+    cdef bint _account(self, object domain, object penalty, object key, int64_t now_ms, int64_t until_ms) except? False:
+        """Says that a key is banned until then, or that it is not (0), and all denials forgiven. False: no such penalty, or nothing to lift."""
+        cdef Snapshot current = self._current
+        cdef const snapshot_domain *place = NULL
+        cdef const snapshot_penalty *found
+        cdef rl_view name, text
+        cdef rl_view views[8]
+        cdef ban account, known
+        cdef ban_text about
+        cdef char hashed[16]
+        cdef uint32_t index
+        cdef bytes wanted = to_bytes(domain)
+        cdef list parts = [to_bytes(part) for part in key]
+        cdef bytes joined = b"|".join(parts)
+        name.data, name.size = wanted, <uint32_t>len(wanted)
+        if current is not None:
+            place = snapshot_find(current.data, name)
+        found = _penalty(place, to_bytes(penalty)) if place != NULL else NULL
+        if found == NULL:
+            return False
+        if len(parts) != found.key_count:
+            raise EngineError(f"the key of this penalty has {found.key_count} parts, {len(parts)} given")
+        for index in range(found.key_count):
+            views[index].data = <bytes>parts[index]
+            views[index].size = <uint32_t>len(parts[index])
+        key_identify(&self.shared.secret, found.identity, views, found.key_count, &account.digest)
+        account.level = 0
+        if bans_find(self.shared.bans, &account.digest, now_ms, &known):
+            account.level = known.level if until_ms else 0
+            now_ms = max(now_ms, known.changed_ms + 1)      # whatever the clocks say, this comes after it
+        elif not until_ms:
+            return False
+        account.until_ms = until_ms
+        account.changed_ms = now_ms
+        account.quiet_ms = max(until_ms, now_ms)
+        account.forgive_ms = found.forgive_ms
+        text.data, text.size = joined, <uint32_t>len(joined)
+        _about(&about, to_bytes(domain) if wanted else place.name.data[:place.name.size], to_bytes(penalty), joined)
+        text = tell_private(&self.shared, place, text, hashed)
+        about.key_size = <uint8_t>min(text.size, <uint32_t>BAN_KEY_MAX)
+        memcpy(about.key, text.data, about.key_size)
+        return bans_put(self.shared.bans, &account, &about, False, now_ms)
+
+    def bans(self, limit=1000, *, now_ns=None):
+        cdef int64_t now_ms = self._clock_ms(now_ns)
+        cdef uint32_t at = 0
+        cdef ban known
+        cdef ban_text text
+        out = []
+        while len(out) < limit and bans_next(self.shared.bans, &at, now_ms, &known, &text):
+            if known.until_ms > now_ms:
+                out.append(_ban_dict(&known, &text))
+        return out
+
+    def ban_events(self, limit=1024):
+        cdef uint32_t at = 0
+        cdef ban known
+        cdef ban_text text
+        out = []
+        while len(out) < limit and bans_told(self.shared.bans, &at, &known, &text):
+            out.append(_ban_dict(&known, &text))
+        return out
+
+    def ban_apply(self, accounts, *, now_ns=None):
+        cdef int64_t now_ms = self._clock_ms(now_ns)
+        cdef ban account
+        cdef ban_text text
+        taken = 0
+        for one in accounts:
+            digest = one["digest"]
+            times = one["until_ms"], one["changed_ms"], one["quiet_ms"]
+            if len(digest) != 16 or not all(0 <= at <= now_ms + 2 * MOST_BANNED_MS for at in times):
+                continue
+            if not (1 <= one["forgive_ms"] < 1 << 32 and 0 <= one["level"] < 1 << 32):
+                continue
+            memcpy(&account.digest, <const char *><bytes>digest, 16)
+            account.until_ms, account.changed_ms, account.quiet_ms = times
+            account.forgive_ms = one["forgive_ms"]
+            account.level = one["level"]
+            _about(&text, to_bytes(one["domain"]), to_bytes(one["penalty"]), to_bytes(one["key"]))
+            taken += bans_put(self.shared.bans, &account, &text, True, now_ms)
+        return taken
+
     # ---- the server
 
     def listen(self, address):
@@ -585,6 +705,9 @@ cdef class Engine:
                     "bytes": records.bytes,
                 },
                 "sync": self._flush.stats() if self._flush is not None else None,
+                "bans": self._ban_stats(),
+                "penalties": self._penalty_counts(),
+                "penalties_truncated": self._total("penalties_truncated"),
                 "limits_truncated": self._total("limits_truncated"),
                 "ring": {"lost": self._total("lost")},
                 "generation": self._current.data.generation if self._current is not None else 0,
@@ -615,6 +738,8 @@ cdef class Engine:
                 out += rl_counted(&worker.totals.response_bytes)
             elif name == "limits_truncated":
                 out += rl_counted(&worker.totals.limits_truncated)
+            elif name == "penalties_truncated":
+                out += rl_counted(&worker.totals.penalties_truncated)
             elif name == "lost":
                 out += rl_counted(&worker.ring.lost)
             elif name == "no_policy_allow":
@@ -654,15 +779,15 @@ cdef class Engine:
         limits = []
         shadows = {}
 
-        def decided(domain, decision, reason, count, limit="", list=""):
+        def decided(domain, decision, reason, count, limit="", list="", penalty=""):
             if count:
-                decisions.append(
-                    {"domain": domain, "limit": limit, "list": list, "decision": decision, "reason": reason, "count": count}
-                )
+                place = {"domain": domain, "limit": limit, "list": list, "penalty": penalty}
+                decisions.append({**place, "decision": decision, "reason": reason, "count": count})
 
-        def watched(domain, near, shadow, limit="", list=""):
+        def watched(domain, near, shadow, limit="", list="", penalty=""):
             if near or shadow:
-                limits.append({"domain": domain, "limit": limit, "list": list, "near": near, "shadow_denied": shadow})
+                place = {"domain": domain, "limit": limit, "list": list, "penalty": penalty}
+                limits.append({**place, "near": near, "shadow_denied": shadow})
 
         for (what, domain_name, name), slot in list(self._slots.items()):
             domain, text = domain_name.decode(), name.decode()
@@ -674,6 +799,9 @@ cdef class Engine:
                 decided(domain, "allow", "allow_list", self._counted(slot, 1), list=text)
                 decided(domain, "deny", "deny_list", self._counted(slot, 2), list=text)
                 watched(domain, 0, shadow, list=text)
+            elif what == "penalty":
+                decided(domain, "deny", "penalty", self._counted(slot, COUNT_BANNED), penalty=text)
+                watched(domain, 0, shadow, penalty=text)
             else:
                 shadows[domain] = shadow
                 decided(domain, "allow", "", self._counted(slot, 0))
@@ -683,6 +811,26 @@ cdef class Engine:
         decided("", "deny", "no_policy", self._total("no_policy_deny"))
         decided("", "deny", "overload", self._total("overload"))
         return decisions, limits, shadows
+
+    cdef list _penalty_counts(self):
+        """Bans that each penalty has made here."""
+        rows = []
+        for (what, domain, name), slot in list(self._slots.items()):
+            if what == "penalty" and (count := self._counted(slot, COUNT_BANS)):
+                rows.append({"domain": domain.decode(), "penalty": name.decode(), "bans": count})
+        return rows
+
+    cdef dict _ban_stats(self):
+        cdef ban_stats stats
+        bans_get_stats(self.shared.bans, self._clock_ms(None), &stats)
+        return {
+            "banned": stats.banned,
+            "records": stats.records,
+            "max_bans": stats.max_bans,
+            "made": stats.made,
+            "evicted": stats.evicted,
+            "forgotten": stats.forgotten,
+        }
 
     cdef dict _server_stats(self):
         cdef rl_server_stats_t stats
@@ -706,6 +854,37 @@ cdef class Engine:
             "latency": [stats.latency[index] for index in range(RL_LATENCY_BUCKETS + 1)],
             "latency_sum_ns": stats.latency_sum_ns,
         }
+
+
+cdef const snapshot_penalty *_penalty(const snapshot_domain *domain, bytes name) noexcept:
+    cdef uint32_t index
+    for index in range(domain.penalty_count):
+        if <bytes>domain.penalties[index].name.data[:domain.penalties[index].name.size] == name:
+            return &domain.penalties[index]
+    return NULL
+
+
+cdef _about(ban_text *out, bytes domain, bytes penalty, bytes key):
+    out.domain_size = <uint8_t>min(len(domain), BAN_NAME_MAX)
+    out.name_size = <uint8_t>min(len(penalty), BAN_NAME_MAX)
+    out.key_size = <uint8_t>min(len(key), BAN_KEY_MAX)
+    memcpy(out.domain, <const char *>domain, out.domain_size)
+    memcpy(out.name, <const char *>penalty, out.name_size)
+    memcpy(out.key, <const char *>key, out.key_size)
+
+
+cdef dict _ban_dict(const ban *known, const ban_text *text):
+    return {
+        "domain": text.domain[:text.domain_size].decode("utf-8", "replace"),
+        "penalty": text.name[:text.name_size].decode("utf-8", "replace"),
+        "key": text.key[:text.key_size].decode("utf-8", "replace"),
+        "digest": (<const char *>&known.digest)[:16],
+        "until_ms": known.until_ms,
+        "changed_ms": known.changed_ms,
+        "quiet_ms": known.quiet_ms,
+        "forgive_ms": known.forgive_ms,
+        "level": known.level,
+    }
 
 
 cdef class _Key:

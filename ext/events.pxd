@@ -12,6 +12,7 @@ cdef enum:
     DECIDER_LIST = 2
     DECIDER_RULE = 3
     DECIDER_PARTIAL_BODY = 4  # nothing by name: the body was cut
+    DECIDER_PENALTY = 5
 
 
 cdef struct event_text:

@@ -6,9 +6,9 @@ from libc.stdint cimport uint16_t, uint32_t
 
 from ratelimitd._ext.core cimport RL_DENY, rl_count, rl_load_acquire, rl_rule_match, rl_store_release, rl_view
 
-REASONS = ("", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload")
+REASONS = ("", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload", "penalty")
 
-DECIDERS = ("", "limit", "list", "rule", "partial_body")
+DECIDERS = ("", "limit", "list", "rule", "partial_body", "penalty")
 
 
 cdef int ring_init(event_ring *ring) noexcept nogil:

@@ -1,32 +1,38 @@
 """From a request to the counter that a limit keeps for it."""
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from ratelimitd._ext.bytes.address cimport rl_address
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.limit.key cimport key_digest, key_hash, key_secret
 from ratelimitd._ext.match.attributes cimport RL_SOURCE_CONSTANT, RL_SOURCE_PATH_PARAM, rl_attributes_get
-from ratelimitd._ext.match.matcher cimport rl_matcher_param, rl_overrides_find
-from ratelimitd._ext.snapshot cimport SNAPSHOT_MAX_KEY_PARTS, snapshot_domain, snapshot_limit, snapshot_rate
+from ratelimitd._ext.match.matcher cimport rl_matcher, rl_matcher_param, rl_overrides_find
+from ratelimitd._ext.snapshot cimport SNAPSHOT_MAX_KEY_PARTS, snapshot_domain, snapshot_key_part, snapshot_limit, snapshot_rate
 from ratelimitd._ext.worker cimport check_worker
 
 
 cdef bint key_parts(check_worker *mine, const snapshot_domain *domain, uint32_t id, rl_view *parts) noexcept nogil:
     """The values of a limit's key. 0 when one is missing and the limit then does not apply."""
     cdef const snapshot_limit *limit = &domain.limits[id]
+    return key_values(mine, domain.limit_matcher, id, limit.key, limit.key_count, limit.skip_missing_key, parts)
+
+
+cdef bint key_values(
+    check_worker *mine, const rl_matcher *matcher, uint32_t id, const snapshot_key_part *key, uint32_t count, bint skip_missing, rl_view *parts
+) noexcept nogil:
     cdef uint32_t index
     cdef int present, source
-    for index in range(limit.key_count):
-        source = limit.key[index].source
+    for index in range(count):
+        source = key[index].source
         if source == RL_SOURCE_CONSTANT:
-            parts[index] = limit.key[index].name
+            parts[index] = key[index].name
             continue
         if source == RL_SOURCE_PATH_PARAM:
-            present = rl_matcher_param(domain.limit_matcher, id, mine.attributes, limit.key[index].name, &parts[index])
+            present = rl_matcher_param(matcher, id, mine.attributes, key[index].name, &parts[index])
         else:
-            present = rl_attributes_get(mine.attributes, source, limit.key[index].name, &parts[index])
+            present = rl_attributes_get(mine.attributes, source, key[index].name, &parts[index])
         if not present:
-            if limit.skip_missing_key:
+            if skip_missing:
                 return False
             parts[index].data = NULL
             parts[index].size = 0
@@ -34,13 +40,17 @@ cdef bint key_parts(check_worker *mine, const snapshot_domain *domain, uint32_t 
 
 
 cdef void key_digest_of(const key_secret *secret, const snapshot_limit *limit, const rl_view *parts, key_digest *out) noexcept nogil:
+    key_identify(secret, limit.identity, parts, limit.key_count, out)
+
+
+cdef void key_identify(const key_secret *secret, const uint8_t *identity, const rl_view *parts, uint32_t count, key_digest *out) noexcept nogil:
     """Lengths go in with the parts, so that ("ab", "c") and ("a", "bc") differ."""
     cdef char text[16 + SNAPSHOT_MAX_KEY_PARTS * (4 + KEY_PART_MAX)]
     cdef key_digest long_part
     cdef uint32_t index
     cdef size_t size = 16
-    memcpy(text, limit.identity, 16)
-    for index in range(limit.key_count):
+    memcpy(text, identity, 16)
+    for index in range(count):
         memcpy(text + size, &parts[index].size, 4)
         size += 4
         if parts[index].size <= KEY_PART_MAX:

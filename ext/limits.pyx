@@ -1,29 +1,24 @@
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimitd._ext.bytes.address cimport rl_address
-from ratelimitd._ext.core cimport RL_ALLOW, RL_REASON_OVER_LIMIT, RL_REASON_PARTIAL_BODY, RL_REASON_SCAN, rl_count, rl_counted, rl_limit_state, rl_request, rl_verdict, rl_view
+from ratelimitd._ext.core cimport RL_ALLOW, RL_REASON_OVER_LIMIT, RL_REASON_PARTIAL_BODY, RL_REASON_SCAN, rl_count, rl_limit_state, rl_request, rl_verdict, rl_view
 from ratelimitd._ext.keying cimport KEY_TEXT_MAX, key_digest_of, key_join, key_parts, key_rate
 from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, table_charge, table_decide, table_hit
 from ratelimitd._ext.match.attributes cimport rl_attributes_client
 from ratelimitd._ext.match.matcher cimport rl_matcher_run
 from ratelimitd._ext.snapshot cimport SNAPSHOT_MAX_KEY_PARTS, snapshot_domain, snapshot_limit, snapshot_rate
 from ratelimitd._ext.verdict cimport verdict_deny
-from ratelimitd._ext.worker cimport COUNT_NEAR, COUNT_OVER_LIMIT, COUNT_SHADOW, check_shared, check_worker, worker_count
+from ratelimitd._ext.worker cimport COUNT_NEAR, COUNT_OVER_LIMIT, COUNT_SHADOW, check_clock, check_shared, check_worker, worker_count
 
 
 # Hits that a check charges stand at the front of a worker's array, those by score at its end, so that each lot is decided as one.
-
-cdef inline int64_t limits_clock(const check_shared *self, int64_t now_ns) noexcept nogil:
-    """The cluster's time, in ms."""
-    return now_ns // 1000000 + <int64_t>rl_counted(&self.clock_offset_ms)
-
 
 cdef void limits_decide(
     check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, rl_verdict *verdict
 ) noexcept nogil:
     cdef uint32_t hits = _begin_states(self, mine, domain, request, verdict)
     cdef uint32_t scored = <uint32_t>TABLE_MAX_HITS - mine.by_score
-    cdef int64_t now_ms = limits_clock(self, now_ns)
+    cdef int64_t now_ms = check_clock(self, now_ns)
     cdef bint over = False
     cdef uint32_t index
     if mine.by_score:
@@ -183,7 +178,7 @@ cdef void _charge_score(
         limit = &domain.limits[mine.ids[at]]
         charge = 0 if verdict.states[at].over else <uint64_t>verdict.score * (limit.cost if limit.by_score else limit.score_cost)
         mine.hits[hit].cost = <uint32_t>min(charge, <uint64_t>mine.hits[hit].rule.limit)
-    table_charge(self.table, &mine.hits[first], count, limits_clock(self, now_ns))
+    table_charge(self.table, &mine.hits[first], count, check_clock(self, now_ns))
     for hit in range(first, first + count):
         if not verdict.states[mine.hit_of[hit]].over:
             _show(mine, hit, verdict)

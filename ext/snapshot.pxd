@@ -4,6 +4,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimitd._ext.core cimport rl_view
+from ratelimitd._ext.limit.bans cimport BAN_MAX_STEPS
 from ratelimitd._ext.limit.window cimport window_rule
 from ratelimitd._ext.match.attributes cimport rl_client_rule
 from ratelimitd._ext.match.matcher cimport rl_matcher, rl_overrides
@@ -12,6 +13,7 @@ from ratelimitd._ext.waf.layout cimport waf_program
 
 cdef enum:
     SNAPSHOT_MAX_KEY_PARTS = 8
+    SNAPSHOT_MAX_TRIGGERS = 4      # of a penalty
 
 
 cdef struct snapshot_key_part:
@@ -52,6 +54,31 @@ cdef struct snapshot_list:
     uint8_t shadow
 
 
+# What leads to a ban: all that it asks for, within its window.
+cdef struct snapshot_trigger:
+    window_rule denials            # limit: how many; 0: none are asked for
+    window_rule score              # limit: the sum of scores; 0: none is asked for
+    uint32_t *limits               # indexes of the limits whose denials count, beside those of `limits_all`
+    uint32_t limit_count
+    uint8_t limits_all             # denials of every limit
+    uint8_t scan                   # denials of the scan
+
+
+cdef struct snapshot_penalty:
+    rl_view name
+    uint8_t identity[16]
+    snapshot_key_part *key
+    snapshot_trigger *triggers
+    int64_t steps[BAN_MAX_STEPS]   # how long the first ban lasts, the second, ... in ms; the last one stands for all after it
+    uint32_t key_count
+    uint32_t trigger_count
+    uint32_t step_count
+    uint32_t forgive_ms
+    uint32_t slot                  # where it is counted
+    uint16_t status
+    uint8_t shadow
+
+
 cdef struct snapshot_profile:
     const waf_program *program
     uint32_t *rule_slots           # by first link: where its rule's matches are counted
@@ -75,11 +102,14 @@ cdef struct snapshot_domain:
     rl_client_rule client
     snapshot_list *lists
     rl_matcher *list_matcher       # NULL: every list applies to every request
+    snapshot_penalty *penalties
+    rl_matcher *penalty_matcher    # NULL: no penalties
     snapshot_limit *limits
     rl_matcher *limit_matcher      # NULL: no limits
     snapshot_scan scan
     uint32_t list_count
     uint32_t limit_count
+    uint32_t penalty_count
     uint8_t headers
     uint8_t shadow
     uint8_t all_or_none
@@ -112,6 +142,6 @@ cdef class Snapshot:
 # The domain that a request names, the default one when it names none; NULL when there is no such domain.
 cdef const snapshot_domain *snapshot_find(const snapshot *self, rl_view name) noexcept nogil
 
-# Builds from a plan.Plan; generation is 0 until it is published. slot_of(kind, domain, name) gives the metric slot of a domain, limit, list or
-# rule. programs: a dict from a plan's Programs to owners, reused when rules did not change. Raises EngineError.
+# Builds from a plan.Plan; generation is 0 until it is published. slot_of(kind, domain, name) gives the metric slot of a domain, limit, list, penalty
+# or rule. programs: a dict from a plan's Programs to owners, reused when rules did not change. Raises EngineError.
 cdef Snapshot snapshot_build(object plan, object slot_of, dict programs, object cache_dir)

@@ -23,6 +23,7 @@ from ratelimitd._ext.match.matcher cimport (
     rl_overrides_free,
     rl_overrides_new,
 )
+from ratelimitd._ext.limit.window cimport WINDOW_SLIDING
 from ratelimitd._ext.waf.build cimport waf_build, waf_databases, waf_free
 from ratelimitd._ext.waf.layout cimport waf_program
 
@@ -174,6 +175,13 @@ cdef _build_domain(Snapshot self, snapshot_domain *out, object domain, object sl
     if out.limit_count:
         out.limit_matcher = _build_matcher(self, domain, [limit.match for limit in domain.limits])
 
+    out.penalty_count = <uint32_t>len(domain.penalties)
+    out.penalties = <snapshot_penalty *>self._allocate(out.penalty_count, sizeof(snapshot_penalty))
+    for index, penalty in enumerate(domain.penalties):
+        _build_penalty(self, &out.penalties[index], domain, penalty, slot_of)
+    if out.penalty_count:
+        out.penalty_matcher = _build_matcher(self, domain, [penalty.match for penalty in domain.penalties])
+
     _build_scan(self, &out.scan, domain, slot_of, programs, cache_dir)
 
 
@@ -218,6 +226,55 @@ cdef _build_limit(Snapshot self, snapshot_limit *out, object domain, object limi
     out.skip_missing_key = limit.skip_missing_key
     if limit.overrides:
         _build_overrides(self, out, limit)
+
+
+cdef _build_penalty(Snapshot self, snapshot_penalty *out, object domain, object penalty, object slot_of):
+    cdef int index
+    cdef bytes identity = penalty.identity
+    what = f"penalty {penalty.name.decode()}"
+    if len(identity) != 16:
+        raise EngineError(f"{what}: identity has {len(identity)} bytes, must have 16")
+    if not 1 <= len(penalty.key) <= SNAPSHOT_MAX_KEY_PARTS:
+        raise EngineError(f"{what}: {len(penalty.key)} key parts, must be 1 to {SNAPSHOT_MAX_KEY_PARTS}")
+    if not 1 <= len(penalty.steps_ms) <= BAN_MAX_STEPS:
+        raise EngineError(f"{what}: {len(penalty.steps_ms)} durations, must be 1 to {BAN_MAX_STEPS}")
+    if len(penalty.triggers) > SNAPSHOT_MAX_TRIGGERS:
+        raise EngineError(f"{what}: {len(penalty.triggers)} triggers, at most {SNAPSHOT_MAX_TRIGGERS}")
+    out.name = self._text(penalty.name)
+    memcpy(out.identity, <const char *>identity, 16)
+    out.key_count = <uint32_t>len(penalty.key)
+    out.key = <snapshot_key_part *>self._allocate(out.key_count, sizeof(snapshot_key_part))
+    for index, part in enumerate(penalty.key):
+        out.key[index].source = int(part.source)
+        out.key[index].name = self._text(part.name)
+    out.step_count = <uint32_t>len(penalty.steps_ms)
+    for index, step in enumerate(penalty.steps_ms):
+        out.steps[index] = step
+    out.forgive_ms = penalty.forgive_ms
+    out.slot = slot_of("penalty", domain.name, penalty.name)
+    out.status = penalty.status
+    out.shadow = penalty.shadow or domain.shadow
+    out.trigger_count = <uint32_t>len(penalty.triggers)
+    out.triggers = <snapshot_trigger *>self._allocate(out.trigger_count, sizeof(snapshot_trigger))
+    for index, trigger in enumerate(penalty.triggers):
+        _build_trigger(self, &out.triggers[index], domain, trigger)
+
+
+cdef _build_trigger(Snapshot self, snapshot_trigger *out, object domain, object trigger):
+    cdef int index
+    out.denials.limit = trigger.denials
+    out.score.limit = trigger.score
+    out.denials.window_ms = out.score.window_ms = trigger.window_ms
+    out.denials.algorithm = out.score.algorithm = WINDOW_SLIDING
+    out.denials.buckets = out.score.buckets = 1
+    out.limits_all = trigger.limits is None
+    out.scan = trigger.scan
+    out.limit_count = <uint32_t>len(trigger.limits or ())
+    out.limits = <uint32_t *>self._allocate(out.limit_count, sizeof(uint32_t))
+    for index, number in enumerate(trigger.limits or ()):
+        if not 0 <= number < len(domain.limits):
+            raise EngineError(f"domain {domain.name.decode()}: a penalty after limit {number} of {len(domain.limits)}")
+        out.limits[index] = number
 
 
 cdef _build_overrides(Snapshot self, snapshot_limit *out, object limit):

@@ -9,6 +9,7 @@ from ratelimitd._ext.events cimport (
     DECIDER_LIST,
     DECIDER_NONE,
     DECIDER_PARTIAL_BODY,
+    DECIDER_PENALTY,
     DECIDER_RULE,
     EVENT_MATCHES,
     event,
@@ -19,10 +20,10 @@ from ratelimitd._ext.events cimport (
     ring_claim,
     ring_push,
 )
-from ratelimitd._ext.keying cimport KEY_TEXT_MAX, key_join, key_parts
+from ratelimitd._ext.keying cimport KEY_TEXT_MAX, key_join, key_parts, key_values
 from ratelimitd._ext.limit.key cimport key_digest, key_hash
 from ratelimitd._ext.match.attributes cimport rl_attributes_client
-from ratelimitd._ext.snapshot cimport SNAPSHOT_MAX_KEY_PARTS, snapshot_domain
+from ratelimitd._ext.snapshot cimport SNAPSHOT_MAX_KEY_PARTS, snapshot_domain, snapshot_penalty
 from ratelimitd._ext.worker cimport check_shared, check_worker, worker_budget
 
 
@@ -103,6 +104,8 @@ cdef void _log_decider(
         _log_watched(self, mine, domain, verdict, out)
     elif verdict.list.size:
         _log_name(out, DECIDER_LIST, verdict.list)
+    elif verdict.penalty.size:
+        _log_penalty(self, mine, domain, <uint32_t>mine.penalty, out)
     elif verdict.reason == RL_REASON_SCAN:
         _log_name(out, DECIDER_RULE, verdict.matches[verdict.deciding_match].id)
     elif verdict.reason == RL_REASON_PARTIAL_BODY:
@@ -114,10 +117,13 @@ cdef void _log_decider(
 cdef void _log_watched(
     const check_shared *self, check_worker *mine, const snapshot_domain *domain, const rl_verdict *verdict, event *out
 ) noexcept nogil:
-    """The first that objects in the shadow: a list, a limit, the scan."""
+    """The first that objects in the shadow: a list, a ban, a limit, the scan."""
     cdef int at
     if domain.list_count and mine.watched_list.size:
         _log_name(out, DECIDER_LIST, mine.watched_list)
+        return
+    if domain.penalty_count and mine.watched_penalty >= 0:
+        _log_penalty(self, mine, domain, <uint32_t>mine.watched_penalty, out)
         return
     for at in range(verdict.state_count):
         if verdict.states[at].over and verdict.states[at].shadow:
@@ -145,6 +151,16 @@ cdef void _log_limit(
         _set_private(self, domain, &out.key, key_join(parts, domain.limits[mine.ids[at]].key_count, joined))
 
 
+cdef void _log_penalty(const check_shared *self, check_worker *mine, const snapshot_domain *domain, uint32_t id, event *out) noexcept nogil:
+    """A penalty, and the key that is banned."""
+    cdef rl_view parts[SNAPSHOT_MAX_KEY_PARTS]
+    cdef char joined[KEY_TEXT_MAX]
+    cdef const snapshot_penalty *penalty = &domain.penalties[id]
+    _log_name(out, DECIDER_PENALTY, penalty.name)
+    if key_values(mine, domain.penalty_matcher, id, penalty.key, penalty.key_count, True, parts):
+        _set_private(self, domain, &out.key, key_join(parts, penalty.key_count, joined))
+
+
 cdef rl_view _without_query(rl_view target) noexcept nogil:
     """Queries carry tokens and names: where keys are private, so are they."""
     cdef rl_view path, query
@@ -152,16 +168,20 @@ cdef rl_view _without_query(rl_view target) noexcept nogil:
     return path
 
 
-cdef void _set_private(const check_shared *self, const snapshot_domain *domain, event_text *out, rl_view text) noexcept nogil:
-    """As it is, or its keyed hash when the policy wants keys hidden: the same key still gives the same text."""
+cdef rl_view tell_private(const check_shared *self, const snapshot_domain *domain, rl_view text, char *room) noexcept nogil:
+    """The same key still gives the same text."""
     cdef const char *digits = "0123456789abcdef"
     cdef key_digest digest
-    cdef char hashed[16]
     cdef int index
     if domain.hash_keys and text.size:
         key_hash(&self.secret, text.data, text.size, &digest)
         for index in range(16):
-            hashed[index] = digits[(digest.lo >> (60 - 4 * index)) & 15]
-        text.data = hashed
+            room[index] = digits[(digest.lo >> (60 - 4 * index)) & 15]
+        text.data = room
         text.size = 16
-    event_set(out, text)
+    return text
+
+
+cdef void _set_private(const check_shared *self, const snapshot_domain *domain, event_text *out, rl_view text) noexcept nogil:
+    cdef char hashed[16]
+    event_set(out, tell_private(self, domain, text, hashed))

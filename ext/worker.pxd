@@ -1,8 +1,9 @@
 # A worker of the data plane, and what workers share. Written by its own thread alone, but for the snapshot and the ring.
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
-from ratelimitd._ext.core cimport rl_count, rl_view
+from ratelimitd._ext.core cimport rl_count, rl_counted, rl_view
 from ratelimitd._ext.events cimport event_ring
+from ratelimitd._ext.limit.bans cimport ban_table
 from ratelimitd._ext.limit.key cimport key_secret
 from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, counter_table, table_hit
 from ratelimitd._ext.match.attributes cimport rl_attributes
@@ -12,12 +13,14 @@ from ratelimitd._ext.waf.layout cimport waf_moment, waf_result, waf_scratch
 from ratelimitd._ext.waf.records cimport waf_records
 
 
-# What is counted per domain, list and limit. A slot is one cache line of a worker.
+# What is counted per domain, list, limit and penalty. A slot is one cache line of a worker.
 cdef enum:
     COUNT_ALLOW = 0             # domain: nothing objected. list: it decided
+    COUNT_BANS = 0              # penalty: it banned a key
     COUNT_ALLOW_LIST = 1
     COUNT_DENY_LIST = 2
     COUNT_OVER_LIMIT = 3        # limit: it denied
+    COUNT_BANNED = 3            # penalty: it denied
     COUNT_SCAN = 4
     COUNT_PARTIAL_BODY = 5
     COUNT_SHADOW = 6            # would have denied
@@ -33,6 +36,7 @@ cdef struct check_totals:
     uint64_t scans, scan_bytes, scan_matches, scan_errors
     uint64_t responses_allowed, responses_denied, responses_watched, response_bytes   # watched: allowed, and denied in the shadow
     uint64_t limits_truncated   # more limits applied than TABLE_MAX_HITS
+    uint64_t penalties_truncated
 
 
 # How many events of a kind may still be logged this second.
@@ -71,12 +75,15 @@ cdef struct check_worker:
     worker_budget denials
     worker_budget watched       # allowed checks that something in the shadow would have denied
     rl_view watched_list        # of this check: the first list in the shadow that objects. Only where the domain has lists
+    int64_t watched_penalty     # the same: the index of a penalty, or -1. Only where the domain has penalties
+    int64_t penalty             # of this check: the index of the penalty that denies
 
 
 cdef struct check_shared:
     snapshot *current           # published; swapped by the control plane
     counter_table *table
     waf_records *records        # what rules keep between requests
+    ban_table *bans
     key_secret secret
     uint32_t sample             # 1 in N allowed checks is logged, or fewer; 0: none
     uint32_t allows_per_second  # what sampling thins out to, about
@@ -84,6 +91,11 @@ cdef struct check_shared:
     uint32_t worker_count
     check_worker **workers
     uint64_t clock_offset_ms    # the cluster's clock minus ours, signed: counters live by the cluster's. Set by the control plane
+
+
+# The cluster's time, in ms.
+cdef inline int64_t check_clock(const check_shared *self, int64_t now_ns) noexcept nogil:
+    return now_ns // 1000000 + <int64_t>rl_counted(&self.clock_offset_ms)
 
 
 cdef inline void worker_count(check_worker *self, uint32_t slot, uint32_t kind) noexcept nogil:

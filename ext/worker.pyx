@@ -62,6 +62,8 @@ cdef int _prepare(check_worker *self, const snapshot *snap) noexcept nogil:
             return -1
         if domain.limit_matcher != NULL and rl_match_scratch_prepare(self.match_scratch, domain.limit_matcher) != 0:
             return -1
+        if domain.penalty_matcher != NULL and rl_match_scratch_prepare(self.match_scratch, domain.penalty_matcher) != 0:
+            return -1
         if domain.scan.routes != NULL and rl_match_scratch_prepare(self.match_scratch, domain.scan.routes) != 0:
             return -1
         if _prepare_scan(self, &domain.scan) != 0:

@@ -39,8 +39,9 @@ class Event(TypedDict):
     decision: str  # "allow" | "deny"
     reason: str
     shadow: bool
-    decider: str  # "" | "limit" | "list" | "rule" | "partial_body": what decided or, if shadow, would have denied
-    limit: str  # its name: of that limit, list or rule. When nothing decided: the tightest limit
+    # "" | "limit" | "list" | "penalty" | "rule" | "partial_body": what decided or, if shadow, would have denied
+    decider: str
+    limit: str  # its name: of that limit, list, penalty or rule. When nothing decided: the tightest limit
     key: str  # the key's text, at most 128 bytes, or its hash when the domain asks for it
     client: str
     method: str
@@ -53,6 +54,19 @@ class Event(TypedDict):
     secret: bool  # the domain hides keys: values may not be shown in clear
     reference: str
     weight: int  # how many decisions this one stands for
+
+class Ban(TypedDict):
+    """What is known of a key. Times in milliseconds since the epoch. Of two accounts the later (changed_ms) is true."""
+
+    domain: str
+    penalty: str
+    key: str  # its text, at most 125 bytes, or its hash when the domain asks for it
+    digest: bytes  # 16 bytes: what it is kept by
+    until_ms: int
+    changed_ms: int
+    quiet_ms: int  # good behaviour counts from here
+    forgive_ms: int  # of good behaviour, for each level
+    level: int  # bans that are not forgiven
 
 class TracedHit(TypedDict):
     target: str  # "ARGS:id"
@@ -90,6 +104,7 @@ class Engine:
         *,
         workers: int = 1,
         max_keys: int = 1_000_000,
+        max_bans: int = 100_000,  # keys banned at once
         hash_key: bytes | None = None,  # 16 bytes; None: random
         sample: int = 128,  # 1 in N allowed checks goes to the log ring; 0: none
         allows_per_second: int = 10,  # per worker: the sampling thins out to about that
@@ -183,8 +198,8 @@ class Engine:
 
         {"server": {rl_server_stats_t by field; "calls" and "abuse" by name, "grpc_errors" by code},
          "latency_bounds_us": [...],
-         "decisions": [{"domain", "limit", "list", "decision", "reason", "count"}],   # only those above 0
-         "limits": [{"domain", "limit", "list", "near", "shadow_denied"}],   # a row is of a limit or of a list
+         "decisions": [{"domain", "limit", "list", "penalty", "decision", "reason", "count"}],   # only those above 0
+         "limits": [{"domain", "limit", "list", "penalty", "near", "shadow_denied"}],   # a row is of one of the three
          "shadow_denied": {domain: int},   # allowed checks that would be denied, were limits, lists and scan enforced
          "scan": {"scans", "bytes", "matches", "errors"},
          "responses": {"allowed", "denied", "shadow_denied", "bytes"},   # shadow_denied: of the allowed ones
@@ -193,6 +208,9 @@ class Engine:
          "collections": {"records", "max_records", "evicted", "bytes"},   # what rules keep between requests
          "sync": {"dirty", "packed", "merged", "skipped"} or None,   # counters to flush; records since start. skipped:
                                                                      # merged too late, their counter was gone
+         "bans": {"banned", "records", "max_bans", "made", "evicted", "forgotten"},
+         "penalties": [{"domain", "penalty", "bans"}],   # bans made here; only those above 0
+         "penalties_truncated": int,   # checks to which more penalties applied than one check looks at
          "limits_truncated": int,   # checks to which more limits applied than one check counts
          "ring": {"lost"}, "generation": int}
         """
@@ -211,5 +229,26 @@ class Engine:
 
     def reset(self, domain: str, limit: str, key: Sequence[str], *, now_ns: int | None = None) -> bool:
         """Forgets a key's hits, also when it was evicted and only an estimate is left. False when there was nothing."""
+    def ban(self, domain: str, penalty: str, key: Sequence[str], for_ms: int, *, now_ns: int | None = None) -> bool:
+        """Bans a key (its parts in order) from now on, whatever stood before; the level stays. False: no such penalty.
+
+        EngineError when the key has another number of parts, or for_ms is not 1 ms to 366 days.
+        """
+
+    def unban(self, domain: str, penalty: str, key: Sequence[str], *, now_ns: int | None = None) -> bool:
+        """Lifts a key's ban and forgives what led to it. False when nothing was known of the key."""
+
+    def bans(self, limit: int = 1000, *, now_ns: int | None = None) -> list[Ban]:
+        """Keys that are banned now, in no order."""
+
+    def ban_events(self, limit: int = 1024) -> list[Ban]:
+        """What changed here since it was last asked: bans made and lifted, the latest account of each key."""
+
+    def ban_apply(self, accounts: Sequence[Ban], *, now_ns: int | None = None) -> int:
+        """Takes accounts of other nodes with the same hash_key where they are later than what is known; how many.
+
+        Accounts that cannot be, and those that say nothing any more, are skipped.
+        """
+
     def dump(self) -> str:
         """The snapshot in a form a person can read."""

@@ -81,6 +81,7 @@ class Process:
         self._engine = Engine(
             workers=self._workers,
             max_keys=settings.max_keys,
+            max_bans=settings.max_bans,
             sample=settings.log_sample,
             allows_per_second=settings.log_allows,
             denials_per_second=settings.log_denials,

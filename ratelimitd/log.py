@@ -140,6 +140,7 @@ class Pump:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-pump", daemon=True)
         self._lost = 0
+        self._evicted = 0  # bans
 
     def start(self) -> None:
         self._thread.start()
@@ -176,14 +177,22 @@ class Pump:
                 return taken
 
     def _take(self, event: Event) -> None:
-        if event["decider"]:  # only limits have a key of their own: for the others the client stands
+        if event["decider"]:  # only limits and penalties have a key of their own: for the others the client stands
             key = Key(event["domain"], event["decider"], event["limit"], event["key"] or event["client"])
             denied = event["decision"] == "deny"
             self._top.add(key, event["weight"], denied=denied, watched=event["shadow"])
         self._log.info("decision", **decision_fields(event, self._values))
 
     def _report_lost(self) -> None:
-        lost = self._engine.stats()["ring"]["lost"]
+        stats = self._engine.stats()
+        lost, evicted = stats["ring"]["lost"], stats["bans"]["evicted"]
+        if evicted > self._evicted:
+            self._log.warning(
+                "bans lifted before their time: too many keys are banned at once; raise --max-bans",
+                bans=evicted - self._evicted,
+                bans_total=evicted,
+            )
+        self._evicted = evicted
         if lost > self._lost:
             self._log.warning(
                 "decisions not logged: the log's rate cap or its ring was full", lost=lost - self._lost, lost_total=lost

@@ -69,6 +69,9 @@ class Settings:
     )
     workers: int = _setting(0, "Threads that answer. 0: one per CPU this process may use.", _SERVE, high=MAX_WORKERS)
     max_keys: int = _setting(1_000_000, "Keys counted at once, a hard cap; about 80 bytes each.", _SERVE, low=1024)
+    max_bans: int = _setting(
+        100_000, "Keys banned by penalties at once; about 370 bytes each.", _SERVE, low=1, high=1 << 24
+    )
     cache_dir: str = _setting(
         "auto",
         "Keeps compiled pattern databases, for a quicker start: a directory, off, or auto: the system's or the user's.",

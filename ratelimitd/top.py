@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 class Key(NamedTuple):
     domain: str
-    decider: str  # what `limit` names: a limit, a list, a rule; or a body that was cut, which has no name
+    decider: str  # what `limit` names: a limit, a list, a penalty, a rule; or a body that was cut, which has no name
     limit: str
     key: str
 

@@ -16,7 +16,8 @@ enum {
   RL_REASON_PARTIAL_BODY = 5,  // policy denies cut bodies
   RL_REASON_NO_POLICY = 6,     // unknown domain; allowed unless the policy set says otherwise
   RL_REASON_OVERLOAD = 7,
-  RL_REASON_COUNT = 8,
+  RL_REASON_PENALTY = 8,  // the key is banned
+  RL_REASON_COUNT = 9,
 };
 
 // Which header family the policy asks for (`headers:`), a bit set.
@@ -64,6 +65,7 @@ typedef struct rl_verdict {
   uint64_t reference;  // opaque id of a denial, in hex on the wire; also in the log
   rl_view domain;      // the policy that decided
   rl_view list;        // the list that decided, for *_LIST
+  rl_view penalty;     // the penalty whose ban decided, for PENALTY
   rl_limit_state states[RL_MAX_STATES];
   rl_rule_match matches[RL_MAX_MATCHES];
 } rl_verdict;

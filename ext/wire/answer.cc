@@ -4,7 +4,7 @@ namespace rl {
 
 std::string_view reason_name(uint8_t reason) {
   static constexpr std::string_view kNames[RL_REASON_COUNT] = {
-      "none", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload",
+      "none", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload", "penalty",
   };
   return reason < RL_REASON_COUNT ? kNames[reason] : "none";
 }

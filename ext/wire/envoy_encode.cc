@@ -116,6 +116,7 @@ void write_metadata(ProtoWriter *writer, const rl_verdict &verdict) {
   write_string_field(writer, "reason", view_of(reason_name(verdict.reason)));
   if (const rl_limit_state *told = told_state(verdict)) write_string_field(writer, "limit", told->name);
   write_string_field(writer, "list", verdict.list);
+  write_string_field(writer, "penalty", verdict.penalty);
   if (verdict.match_count) write_rules(writer, verdict);
   if (verdict.score) write_score(writer, verdict.score);
   if (denied && verdict.reference) {
@@ -128,8 +129,9 @@ void write_metadata(ProtoWriter *writer, const rl_verdict &verdict) {
 }
 
 size_t metadata_room(const rl_verdict &verdict) {
-  size_t room = 9 * (kFieldFraming + 32);
-  room += std::min(verdict.domain.size, kMaxText) + std::min(verdict.list.size, kMaxText);
+  size_t room = 10 * (kFieldFraming + 32);
+  room += std::min(verdict.domain.size, kMaxText) + std::min(verdict.list.size, kMaxText) +
+          std::min(verdict.penalty.size, kMaxText);
   if (const rl_limit_state *told = told_state(verdict)) room += std::min(told->name.size, kMaxText);
   for (uint32_t i = 0; i < verdict.match_count; i++) room += std::min(verdict.matches[i].id.size, kMaxText) + 8;
   return room;

@@ -29,7 +29,7 @@ rl_view decided_by(const rl_verdict &verdict) {
   if (verdict.deciding_match >= 0 && verdict.deciding_match < verdict.match_count) {
     return verdict.matches[verdict.deciding_match].id;
   }
-  return verdict.list;
+  return verdict.penalty.size ? verdict.penalty : verdict.list;
 }
 
 void write_state(ProtoWriter *writer, const rl_limit_state &state) {

@@ -1,8 +1,9 @@
 """/metrics: the engine's native counters in the Prometheus format, read when scraped.
 
 Names follow the Prometheus conventions. Label values come from the policy, not from callers, and are bounded all the
-same: the first MAX_LIMITS limits and lists and the first MAX_RULES rules that matched keep their names for the life of
-the process, later ones are summed under "other". A limit and a list may share a name, so each has a label of its own.
+same: the first MAX_LIMITS limits, lists and penalties and the first MAX_RULES rules that matched keep their names for
+the life of the process, later ones are summed under "other". A limit and a list may share a name, so each has a label
+of its own.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from ratelimitd.admin.context import Context
 MAX_LIMITS = 1000
 MAX_RULES = 1000
 OTHER = "other"
-PLACE = ("domain", "limit", "list")  # what decided; the other of limit and list is empty
+PLACE = ("domain", "limit", "list", "penalty")  # what decided; at most one of the last three is not empty
 
 GRPC_CODES = (  # by number
 
@@ -58,23 +59,23 @@ def _labelled(name: str, text: str, label: str, values: Iterable[tuple[str, floa
 
 
 class Names:
-    """Bounds the limit and list labels: a limit or list seen among the first MAX_LIMITS keeps its name, so no series
-    ever goes backwards.
+    """Bounds the labels of limits, lists and penalties: one seen among the first MAX_LIMITS keeps its name, so no
+    series ever goes backwards.
     """
 
     def __init__(self, maximum: int = MAX_LIMITS) -> None:
         self._maximum = maximum
-        self._known: set[tuple[str, str, str]] = set()
+        self._known: set[tuple[str, str, str, str]] = set()
 
-    def bound(self, domain: str, limit: str, list_: str = "") -> tuple[str, str, str]:
-        """The labels (domain, limit, list). At most one of limit and list is given: the two may share a name."""
-        labels = domain, limit, list_
-        if not (limit or list_) or labels in self._known:
+    def bound(self, domain: str, limit: str, list_: str = "", penalty: str = "") -> tuple[str, str, str, str]:
+        """The labels (domain, limit, list, penalty). At most one of the last three is given: they may share a name."""
+        labels = domain, limit, list_, penalty
+        if not (limit or list_ or penalty) or labels in self._known:
             return labels
         if len(self._known) < self._maximum:
             self._known.add(labels)
             return labels
-        return OTHER, OTHER if limit else "", OTHER if list_ else ""
+        return OTHER, OTHER if limit else "", OTHER if list_ else "", OTHER if penalty else ""
 
 
 class EngineCollector(Collector):
@@ -100,6 +101,9 @@ class EngineCollector(Collector):
         yield from self._policy()
         text = "Checks to which more limits applied than one check counts."
         yield _counter("limits_truncated", text, stats["limits_truncated"])
+        yield from self._bans(stats["bans"], stats["penalties"])
+        text = "Checks to which more penalties applied than one check looks at."
+        yield _counter("penalties_truncated", text, stats["penalties_truncated"])
         yield _counter("log_lost", "Decisions that the log's rate cap or a full ring left out.", stats["ring"]["lost"])
         build = {"version": self._context.version, "python": platform.python_version()}
         yield InfoMetricFamily("ratelimitd_build", "What is running.", value=build)
@@ -107,7 +111,7 @@ class EngineCollector(Collector):
     def _decisions(self, stats: dict[str, Any]) -> Iterator[Metric]:
         sums: defaultdict[tuple[str, ...], int] = defaultdict(int)
         for row in stats["decisions"]:
-            place = self._names.bound(row["domain"], row["limit"], row["list"])
+            place = self._names.bound(row["domain"], row["limit"], row["list"], row["penalty"])
             sums[*place, row["decision"], row["reason"] or "none"] += row["count"]
         family = CounterMetricFamily(
             "ratelimitd_decisions",
@@ -117,7 +121,7 @@ class EngineCollector(Collector):
         for labels, count in sums.items():
             family.add_metric(list(labels), count)
         yield family
-        text = "Denials of limits and lists that are only watched."
+        text = "Denials of limits, lists and penalties that are only watched."
         yield self._by_limit(stats["limits"], "shadow_denied", "shadow_denials", text, PLACE)
         text = "Checks that left a limit with at most a fifth."
         rows = [row for row in stats["limits"] if row["limit"]]
@@ -130,10 +134,11 @@ class EngineCollector(Collector):
     ) -> Metric:
         sums: defaultdict[tuple[str, ...], int] = defaultdict(int)
         for row in rows:
-            sums[self._names.bound(row["domain"], row["limit"], row["list"])[: len(labels)]] += row[column]
+            place = self._names.bound(row["domain"], row["limit"], row["list"], row["penalty"])
+            sums[place[: len(labels)]] += row[column]
         family = CounterMetricFamily(f"ratelimitd_{name}", text, labels=labels)
-        for place, count in sums.items():
-            family.add_metric(list(place), count)
+        for values, count in sums.items():
+            family.add_metric(list(values), count)
         return family
 
     def _server(self, server: dict[str, Any], bounds_us: list[int]) -> Iterator[Metric]:
@@ -197,6 +202,24 @@ class EngineCollector(Collector):
             responses["shadow_denied"],
         )
         yield _counter("response_bytes", "Bytes of responses that were scanned.", responses["bytes"])
+
+    def _bans(self, bans: dict[str, int], rows: list[dict[str, Any]]) -> Iterator[Metric]:
+        text = "Bans that penalties made on this node."
+        family = CounterMetricFamily("ratelimitd_bans", text, labels=["domain", "penalty"])
+        sums: defaultdict[tuple[str, str], int] = defaultdict(int)
+        for row in rows:
+            domain, _, _, penalty = self._names.bound(row["domain"], "", "", row["penalty"])
+            sums[domain, penalty] += row["bans"]
+        for labels, count in sums.items():
+            family.add_metric(list(labels), count)
+        yield family
+        yield _gauge("banned", "Keys that are banned now.", bans["banned"])
+        yield _gauge("ban_records", "Keys that were banned and are not forgiven, the banned included.", bans["records"])
+        yield _gauge("ban_records_max", "Keys that can be banned at once.", bans["max_bans"])
+        text = "Bans that were lifted before their time, as too many keys were banned at once."
+        yield _counter("bans_evicted", text, bans["evicted"])
+        text = "Keys whose earlier bans were forgotten before they were forgiven, for want of room."
+        yield _counter("bans_forgotten", text, bans["forgotten"])
 
     def _rule_matches(self, rows: list[dict[str, Any]]) -> Metric:
         """Of rules that matched, and of no others: a rule set has hundreds that never do."""

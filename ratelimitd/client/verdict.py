@@ -34,9 +34,9 @@ class RuleMatch:
 class Verdict:
     """The answer to one request.
 
-    `reason` is "" when nothing objected, else "over_limit", "scan", "deny_list", "allow_list", "partial_body",
-    "no_policy" or "overload"; `decided_by` names the limit, list or rule. `headers` are to be added to the response
-    to the client. That to a response has no limits, and the status of an allowed one is its own.
+    `reason` is "" when nothing objected, else "over_limit", "scan", "deny_list", "allow_list", "penalty",
+    "partial_body", "no_policy" or "overload"; `decided_by` names the limit, list, rule or penalty. `headers` are to be
+    added to the response to the client. That to a response has no limits, and the status of an allowed one is its own.
     """
 
     allowed: bool

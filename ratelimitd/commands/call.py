@@ -22,6 +22,7 @@ _REASONS = {
     "deny_list": "on the list:",
     "allow_list": "on the list:",
     "partial_body": "the body is cut",
+    "penalty": "banned by",
     "no_policy": "no policy for this domain",
     "overload": "the server is overloaded",
 }

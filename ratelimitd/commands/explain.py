@@ -22,10 +22,18 @@ from ratelimitd.commands.rule import run_rule
 from ratelimitd.commands.rules import add_outcomes, outcome_json, score_words
 from ratelimitd.policy import load_policy
 from ratelimitd.policy.cases import EPOCH_NS
-from ratelimitd.policy.evaluate import evaluate, find_override, key_text
-from ratelimitd.policy.explain import cost_words, explain, explain_data, override_words, rate_words, text_of
+from ratelimitd.policy.evaluate import evaluate, find_override, key_text, penalty_key_text
+from ratelimitd.policy.explain import (
+    cost_words,
+    explain,
+    explain_data,
+    override_words,
+    penalty_words,
+    rate_words,
+    text_of,
+)
 from ratelimitd.policy.outcomes import NO_PROFILE, Outcome, outcomes, told_rules, unreached
-from ratelimitd.policy.plan import AddressList, Domain, Limit, Plan, Profile
+from ratelimitd.policy.plan import AddressList, Domain, Limit, Penalty, Plan, Profile
 from ratelimitd.policy.request import Request, from_mapping
 from ratelimitd.policy.validate import MAX_APPLYING
 from ratelimitd.policy.values import client_address, client_text, contains
@@ -137,6 +145,17 @@ def limit_lines(domain: Domain, request: Request) -> list[Line]:
     return lines
 
 
+def penalty_line(penalty: Penalty, request: Request, domain: Domain) -> Line:
+    name, what = text_of(penalty.name), penalty_words(penalty)
+    holds, why = evaluate(penalty.match, request, domain.client)
+    if not holds:
+        return Line(name, False, what, why or "")
+    key = penalty_key_text(penalty, request, domain.client)
+    if key is None:
+        return Line(name, False, what, "a part of its key is missing")
+    return Line(name, True, f"{what}{', shadow' if penalty.shadow else ''}", key=text_of(key))
+
+
 def scan_lines(request: Request, domain: Domain) -> tuple[str, int, list[Line]]:
     """Mode and profile that the scan has for this request, and the routes up to the one that said so."""
     lines: list[Line] = []
@@ -174,6 +193,7 @@ def _run_request(plan: Plan, request: Request, *, as_json: bool, show_values: bo
 
     domain = find_domain(plan, request.domain)
     lists = [list_line(item, request, domain) for item in domain.lists]
+    penalties = [penalty_line(item, request, domain) for item in domain.penalties]
     limits = limit_lines(domain, request)
     mode, number, routes = scan_lines(request, domain)
     profile = domain.scan.profiles[number] if domain.scan.profiles else NO_PROFILE
@@ -191,6 +211,7 @@ def _run_request(plan: Plan, request: Request, *, as_json: bool, show_values: bo
                 "domain": domain.name,
                 "client": client,
                 "lists": [_line_json(line) for line in lists],
+                "penalties": [_line_json(line) for line in penalties],
                 "limits": [_line_json(line) for line in limits],
                 "scan": {
                     "mode": mode,
@@ -209,6 +230,7 @@ def _run_request(plan: Plan, request: Request, *, as_json: bool, show_values: bo
     out.print(f"client {who}  domain {text_of(domain.name)}", style="dim", markup=False)
     _print_section(out, "lists", _rows(lists))
     aside = f" (not reached: list {decided} decides)" if decided else ""
+    _print_section(out, f"penalties{aside}", _rows(penalties))
     _print_section(out, f"limits{aside}", _rows(limits))
     blocks = mode == "block" and not domain.shadow
     score = score_words(rules, verdict["score"], "denies" if blocks else "would deny")

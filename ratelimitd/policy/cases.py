@@ -34,8 +34,10 @@ class Expectation:
     allowed: int | None = None
     denied: int | None = None
     shadow_denied: int | None = None
+    banned: int | None = None
     limit: str | None = None
     list: str | None = None
+    penalty: str | None = None
     rule: str | None = None
     status: int | None = None
     reason: str | None = None
@@ -119,7 +121,13 @@ def compare(expect: Expectation, verdicts: Sequence[Mapping[str, Any]]) -> Itera
     """What differs, in words."""
     denied = [verdict for verdict in verdicts if verdict["decision"] == "deny"]
     watched = [verdict for verdict in verdicts if verdict.get("shadow_denied")]
-    counts = (("allowed", len(verdicts) - len(denied)), ("denied", len(denied)), ("shadow_denied", len(watched)))
+    banned = [verdict for verdict in denied if verdict.get("reason") == "penalty"]
+    counts = (
+        ("allowed", len(verdicts) - len(denied)),
+        ("denied", len(denied)),
+        ("shadow_denied", len(watched)),
+        ("banned", len(banned)),
+    )
     for name, got in counts:
         wanted = getattr(expect, name)
         if wanted is not None and wanted != got:
@@ -132,6 +140,10 @@ def compare(expect: Expectation, verdicts: Sequence[Mapping[str, Any]]) -> Itera
             others = sorted({text_of(name, v) for v in told if text_of(name, v) != str(wanted)})
             if others:
                 yield f"{name} of the {kind} requests: expected {wanted}, got {', '.join(others)}"
+    if expect.penalty is not None:
+        others = sorted({text_of("penalty", v) for v in banned} - {expect.penalty}) if banned else ["none"]
+        if others:
+            yield f"penalty of the banned requests: expected {expect.penalty}, got {', '.join(others)}"
     if expect.rule is not None:
         yield from compare_rule(expect.rule, told, kind)
 
@@ -142,7 +154,7 @@ def text_of(name: str, verdict: Mapping[str, Any]) -> str:
     elif name == "list":
         decided = verdict.get("decided_by") if str(verdict.get("reason")).endswith("_list") else ""
     else:
-        decided = verdict.get(name)
+        decided = verdict.get("decided_by" if name == "penalty" else name)
     return str(decided or "none") if name != "status" else str(decided)
 
 

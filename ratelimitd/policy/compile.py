@@ -1,6 +1,7 @@
 """From checked models to the plan. Everything here was validated: nothing is refused.
 
-Stages, in order: conditions -> lists -> limits (rate, overrides, identity) -> rules -> domain. See `scan` for that.
+Stages, in order: conditions -> lists -> limits (rate, overrides, identity) -> penalties -> rules -> domain. See `scan`
+for that.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from ratelimitd.policy.plan import (
     Op,
     Override,
     OverrideKind,
+    Penalty,
     Rate,
     Rule,
     Scan,
     Source,
+    Trigger,
 )
 from ratelimitd.policy.schema import (
     ClientSpec,
@@ -33,12 +36,15 @@ from ratelimitd.policy.schema import (
     LimitSpec,
     ListSpec,
     OverrideSpec,
+    PenaltySpec,
     PolicySpec,
     RuleSpec,
+    TriggerSpec,
 )
 from ratelimitd.policy.validate import operators_of, patterns_of
 
 DEFAULT_SCORE = 5
+DEFAULT_FORGIVE_MS = 86_400_000
 
 
 def encode(text: str) -> bytes:
@@ -52,6 +58,7 @@ def compile_domain(spec: PolicySpec, scan: Scan) -> Domain:
         client=compile_client(spec.client),
         lists=tuple(compile_list(name, item) for name, item in spec.lists.items()),
         limits=tuple(compile_limit(spec.domain, name, item) for name, item in spec.limits.items()),
+        penalties=tuple(compile_penalty(spec, name, item) for name, item in spec.penalties.items()),
         scan=scan,
         headers=names.HEADER_FAMILIES[spec.headers],
         shadow=spec.mode == "shadow",
@@ -144,6 +151,35 @@ def compile_limit(domain: str, name: str, spec: LimitSpec) -> Limit:
         skip_missing_key=spec.missing_key == "skip",
         status=spec.status,
         overrides=compile_overrides(spec, rate),
+    )
+
+
+def compile_penalty(policy: PolicySpec, name: str, spec: PenaltySpec) -> Penalty:
+    parts = tuple(KeyPart(*parsed) for text in spec.key if (parsed := names.parse_source(text, key=True)))
+    what = ["penalty", 1, policy.domain, name, [[part.source.name, part.name.hex()] for part in parts]]
+    longest = max((trigger.within for trigger in spec.after), default=0)
+    return Penalty(
+        name=encode(name),
+        identity=hashlib.sha256(json.dumps(what, separators=(",", ":")).encode()).digest()[:16],
+        match=compile_match(spec.match),
+        key=parts,
+        triggers=tuple(compile_trigger(list(policy.limits), trigger) for trigger in spec.after),
+        steps_ms=tuple(spec.ban),
+        forgive_ms=max(DEFAULT_FORGIVE_MS, longest) if spec.forgive is None else spec.forgive,
+        shadow=spec.mode == "shadow",
+        status=spec.status,
+    )
+
+
+def compile_trigger(limits: list[str], spec: TriggerSpec) -> Trigger:
+    objectors = [parsed for text in spec.of or ("limits", "scan") if (parsed := names.parse_objector(text))]
+    named = tuple(dict.fromkeys(limits.index(name) for kind, name in objectors if kind == "limit"))
+    return Trigger(
+        window_ms=spec.within,
+        denials=spec.denials or 0,
+        score=spec.score or 0,
+        limits=None if ("limits", "") in objectors else named,
+        scan=("scan", "") in objectors,
     )
 
 

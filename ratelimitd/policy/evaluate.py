@@ -9,7 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ratelimitd.policy.plan import Cidr, Client, Condition, KeyPart, Limit, Match, Op, Override, OverrideKind, Source
+from ratelimitd.policy.plan import (
+    Cidr,
+    Client,
+    Condition,
+    KeyPart,
+    Limit,
+    Match,
+    Op,
+    Override,
+    OverrideKind,
+    Penalty,
+    Source,
+)
 from ratelimitd.policy.regex import regex_holds
 from ratelimitd.policy.request import Request
 from ratelimitd.policy.values import MAPPED, client_address, contains, format_address, get, mask, parse_address
@@ -120,15 +132,21 @@ def path_param(match: Match, request: Request, client: Client, name: bytes) -> b
 
 def key_text(limit: Limit, request: Request, client: Client) -> bytes | None:
     """The key's parts joined by "|". A missing part counts as empty, or skips the limit (None) when it says so."""
-    parts = [_key_part(part, limit, request, client) for part in limit.key]
-    if limit.skip_missing_key and None in parts:
-        return None
-    return b"|".join(part or b"" for part in parts)
+    return _join([_key_part(part, limit.match, request, client) for part in limit.key], limit.skip_missing_key)
 
 
-def _key_part(part: KeyPart, limit: Limit, request: Request, client: Client) -> bytes | None:
+def penalty_key_text(penalty: Penalty, request: Request, client: Client) -> bytes | None:
+    """Who would be banned. None when a part is missing: the penalty does not apply."""
+    return _join([_key_part(part, penalty.match, request, client) for part in penalty.key], skip=True)
+
+
+def _join(parts: list[bytes | None], skip: bool) -> bytes | None:
+    return None if skip and None in parts else b"|".join(part or b"" for part in parts)
+
+
+def _key_part(part: KeyPart, match: Match, request: Request, client: Client) -> bytes | None:
     if part.source is Source.PATH_PARAM:
-        return path_param(limit.match, request, client, part.name)
+        return path_param(match, request, client, part.name)
     return get(request, client, part.source, part.name)
 
 

@@ -18,11 +18,13 @@ from ratelimitd.policy.plan import (
     Op,
     Override,
     OverrideKind,
+    Penalty,
     Plan,
     Profile,
     Rate,
     Scan,
     ScanRoute,
+    Trigger,
 )
 from ratelimitd.policy.units import format_cidr, format_duration
 from ratelimitd.waf.explain import name_of, phases, program_data, text_words
@@ -100,6 +102,8 @@ def domain_lines(plan: Plan, domain: Domain, searched: Searched | None) -> Itera
         yield from list_lines(item)
     for limit in domain.limits:
         yield from limit_lines(limit)
+    for penalty in domain.penalties:
+        yield from penalty_lines(penalty, domain)
     yield from scan_lines(domain.scan, searched)
 
 
@@ -143,6 +147,38 @@ def limit_lines(limit: Limit) -> Iterator[str]:
     yield f"    algorithm: {limit.algorithm.name.lower()}{buckets}{cost}{status}; identity {limit.identity.hex()}"
     for override in limit.overrides:
         yield f"    override {override_words(override, limit.algorithm)}"
+
+
+def penalty_lines(penalty: Penalty, domain: Domain) -> Iterator[str]:
+    yield f"  penalty {text_of(penalty.name)}: {penalty_words(penalty)}{', shadow' if penalty.shadow else ''}"
+    yield from match_lines(penalty.match)
+    yield f"    key: {key_words(penalty.key)} (requests without it are not concerned)"
+    after = [trigger_words(trigger, domain) for trigger in penalty.triggers] or ["what people say at the admin port"]
+    yield f"    after: {after[0]}"
+    for other in after[1:]:
+        yield f"       or: {other}"
+    status = f", status {penalty.status}" if penalty.status != 403 else ""
+    yield f"    forgives a step in {format_duration(penalty.forgive_ms)}{status}; identity {penalty.identity.hex()}"
+
+
+def penalty_words(penalty: Penalty) -> str:
+    return f"bans for {', then '.join(map(format_duration, penalty.steps_ms))}"
+
+
+def trigger_words(trigger: Trigger, domain: Domain) -> str:
+    asked = [f"denials of {objector_words(trigger, domain)}: {trigger.denials}"] if trigger.denials else []
+    asked += [f"scores of the scan: {trigger.score}"] if trigger.score else []
+    return f"{' and '.join(asked)}, within {format_duration(trigger.window_ms)}"
+
+
+def objectors(trigger: Trigger, domain: Domain) -> list[str]:
+    """As the policy names them."""
+    named = [f"limit.{text_of(domain.limits[index].name)}" for index in trigger.limits or ()]
+    return [*(["limits"] if trigger.limits is None else named), *(["scan"] if trigger.scan else [])]
+
+
+def objector_words(trigger: Trigger, domain: Domain) -> str:
+    return ", ".join(objectors(trigger, domain))
 
 
 def cost_words(limit: Limit) -> str:
@@ -215,7 +251,25 @@ def domain_data(domain: Domain) -> dict[str, Any]:
         },
         "lists": [list_data(item) for item in domain.lists],
         "limits": [limit_data(limit) for limit in domain.limits],
+        "penalties": [penalty_data(item, domain) for item in domain.penalties],
         "scan": scan_data(domain.scan),
+    }
+
+
+def penalty_data(penalty: Penalty, domain: Domain) -> dict[str, Any]:
+    return {
+        "name": text_of(penalty.name),
+        "identity": penalty.identity.hex(),
+        "match": match_words(penalty.match),
+        "key": [format_source(part.source, part.name) for part in penalty.key],
+        "after": [
+            {"denials": t.denials, "score": t.score, "window_ms": t.window_ms, "of": objectors(t, domain)}
+            for t in penalty.triggers
+        ],
+        "ban_ms": list(penalty.steps_ms),
+        "forgive_ms": penalty.forgive_ms,
+        "shadow": penalty.shadow,
+        "status": penalty.status,
     }
 
 

@@ -146,6 +146,12 @@ def source_hint(value: str, known: list[str], kinds: dict[str, Any]) -> str:
     return names.did_you_mean(value, known)
 
 
+def _objector(value: str) -> str:
+    if names.parse_objector(value) is None:
+        raise problem("P204", f"unknown '{value[:64]}'", names.did_you_mean(value, names.OBJECTORS))
+    return value
+
+
 def _target(value: str) -> str:
     if names.parse_target(value) is None:
         kind = value.lstrip("!").partition(":")[0]
@@ -218,10 +224,22 @@ RuleSpan = Annotated[
     WithJsonSchema({"type": ["integer", "string"], "examples": [942100, "920000-920999", "no-log4j"]}),
 ]
 Duration = Annotated[int, BeforeValidator(_parsed(units.parse_duration, "s")), WithJsonSchema(_DURATION)]
+Durations = Annotated[list[Duration], BeforeValidator(listed, json_schema_input_type=Duration | list[Duration])]
 RateText = Annotated[tuple[int, int], BeforeValidator(_parsed(units.parse_rate, "/s")), WithJsonSchema(_RATE)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0, le=16 * 1024 * 1024), WithJsonSchema(_SIZE)]
 Network = Annotated[Text, AfterValidator(_networks)]
 KeyPartText = Annotated[Text, AfterValidator(_key_part), WithJsonSchema(_PART)]
+ObjectorText = Annotated[
+    Text,
+    AfterValidator(_objector),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "anyOf": [{"enum": ["limits", "scan"]}, {"pattern": r"^limit\..+$"}],
+            "examples": ["limits", "scan", "limit.login"],
+        }
+    ),
+]
 MatchKey = Annotated[str, AfterValidator(_match_key)]
 TargetText = Annotated[
     Text,

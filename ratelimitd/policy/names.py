@@ -50,6 +50,7 @@ NAMES = (Target.ARGS_NAMES, Target.HEADERS_NAMES, Target.COOKIES_NAMES)  # ... a
 RULE_MODES = {m.name.lower(): m for m in RuleMode}
 TRANSFORMATIONS = {t.name.lower(): t for t in Transformation}
 
+OBJECTORS = ("limits", "scan", "limit.<name>")  # whose denials a penalty counts
 MATCH_KEYS = [*PLAIN_SOURCES, *(f"{name}.<name>" for name in NAMED_SOURCES)]
 KEY_PARTS = [*PLAIN_SOURCES, *(f"{name}.<name>" for name in KEY_SOURCES)]
 
@@ -68,6 +69,14 @@ def parse_source(text: str, *, key: bool) -> tuple[Source, bytes] | None:
     if source is Source.HEADER:
         return (source, name.lower().encode()) if _HEADER_NAME.match(name) else None
     return source, name.encode("utf-8", "surrogatepass")
+
+
+def parse_objector(text: str) -> tuple[str, str] | None:
+    """("limit", "login") of "limit.login", ("limits", ""), ("scan", ""); None when it is none of these."""
+    if text in ("limits", "scan"):
+        return text, ""
+    kind, _, name = text.partition(".")
+    return (kind, name) if kind == "limit" and name else None
 
 
 def format_source(source: Source, name: bytes) -> str:

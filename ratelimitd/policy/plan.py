@@ -145,6 +145,32 @@ class AddressList:
     status: int = 403
 
 
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """What leads to a ban: all that it asks for, within its window. At least one of denials and score is above 0."""
+
+    window_ms: int
+    denials: int = 0  # so many denials of what is named below
+    score: int = 0  # scores of the scan that add up to so much
+    limits: tuple[int, ...] | None = None  # indexes into Domain.limits; None: of every limit
+    scan: bool = True  # and of the scan
+
+
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """Who earns so many denials is banned for a time, longer each time, until good behaviour is rewarded."""
+
+    name: bytes  # unique in the domain
+    identity: bytes  # 16 bytes: hash of domain, name and key; bans are kept by it
+    match: Match
+    key: tuple[KeyPart, ...]  # at least one; a request that lacks a part is not concerned
+    triggers: tuple[Trigger, ...]  # any of them; none: only people ban by it
+    steps_ms: tuple[int, ...]  # how long the first ban lasts, the second, ...; the last stands for all after it
+    forgive_ms: int  # so long without a denial takes back a step; at least as long as every trigger's window
+    shadow: bool = False
+    status: int = 403
+
+
 class Target(IntEnum):
     """What a rule looks at. `name` narrows ARGS, HEADERS, COOKIES to one field.
 
@@ -243,6 +269,7 @@ class Domain:
     client: Client = Client()
     lists: tuple[AddressList, ...] = ()
     limits: tuple[Limit, ...] = ()
+    penalties: tuple[Penalty, ...] = ()
     scan: Scan = Scan()
     headers: HeaderFamily = HeaderFamily.IETF
     shadow: bool = False  # the whole file is only watched

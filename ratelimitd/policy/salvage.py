@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from ratelimitd.errors import Diagnostic
 from ratelimitd.policy.nodes import MAX_DEPTH, Document, Node, Path, Step
-from ratelimitd.policy.schema import PolicySpec, RouteSpec, RuleSpec, TestSpec
+from ratelimitd.policy.schema import PenaltySpec, PolicySpec, RouteSpec, RuleSpec, TestSpec, TriggerSpec
 from ratelimitd.policy.shape import Flaw, examine, model_at, told
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -22,6 +22,8 @@ Model = TypeVar("Model", bound=BaseModel)
 # What takes the place of a required key, so that its entry need not go with it. Nothing is ever said about these.
 STAND_INS: dict[type[BaseModel], dict[str, Any]] = {
     PolicySpec: {"version": 1, "domain": "unnamed"},
+    PenaltySpec: {"key": "client.ip", "ban": "1h"},
+    TriggerSpec: {"within": "1m"},
     RuleSpec: {"id": "unnamed", "targets": "args"},
     RouteSpec: {"match": {}},
     TestSpec: {"name": "unnamed", "requests": {}, "expect": {}},

@@ -141,6 +141,46 @@ class LimitSpec(Spec):
     )
 
 
+class TriggerSpec(Spec):
+    """What leads to a ban. What is asked for must all come together."""
+
+    denials: f.PositiveCount | None = Field(default=None, description="So many denials of one key.")
+    score: f.PositiveCount | None = Field(default=None, description="Scores of the scan that add up to so much.")
+    within: f.Duration = Field(description="The time in which they are counted, such as 5m.")
+    of: (
+        Annotated[
+            list[f.ObjectorText],
+            BeforeValidator(f.listed, json_schema_input_type=f.ObjectorText | list[f.ObjectorText]),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Whose denials count: limits (all of them), limit.<name>, scan. Default: all limits and the scan.",
+    )
+
+
+class PenaltySpec(Spec):
+    """Who earns too many denials is banned for a time, and longer each time."""
+
+    match: MatchField | None = Field(
+        default=None, description="Which requests: their denials count, and they are what a ban denies. Default: all."
+    )
+    key: Annotated[
+        list[f.KeyPartText], BeforeValidator(f.listed, json_schema_input_type=f.KeyPartText | list[f.KeyPartText])
+    ] = Field(description="Who is banned: one part or several, as in limits.")
+    after: Annotated[
+        list[TriggerSpec], BeforeValidator(f.listed, json_schema_input_type=TriggerSpec | list[TriggerSpec])
+    ] = Field(default=[], description="What leads to a ban; of a list any. Without it only people ban.")
+    ban: f.Durations = Field(
+        description="How long: 1h; or the first time, the second, ...: [10m, 1h, 1d]. The last one stays."
+    )
+    forgive: f.Duration | None = Field(
+        default=None, description="So long without a denial takes one step back. Default: 1d, or the longest `within`."
+    )
+    mode: f.ModeName = Field(default="enforce", description="shadow: bans are counted, never applied.")
+    status: f.Status = Field(default=403, description="The HTTP status of a banned request.")
+
+
 class RuleSpec(Spec):
     """A pattern rule: any pattern on any target makes it fire."""
 
@@ -304,7 +344,8 @@ class RequestSpec(Spec):
 class ExpectSpec(Spec):
     """What must come out.
 
-    limit, list, rule, status and reason speak of the denied requests; of all when none is denied.
+    limit, list, rule, status and reason speak of the denied requests; of all when none is denied. penalty speaks of
+    those that a ban denies.
     """
 
     allowed: f.Count | None = Field(default=None, description="How many requests are allowed.")
@@ -312,12 +353,17 @@ class ExpectSpec(Spec):
     shadow_denied: f.Count | None = Field(
         default=None, description="How many would be denied if shadow and detect were enforced."
     )
+    banned: f.Count | None = Field(default=None, description="How many of the denied requests a ban denies.")
     limit: f.Name | None = Field(default=None, description="The limit that denies.")
     list: f.Name | None = Field(default=None, description="The list that decides.")
+    penalty: f.Name | None = Field(default=None, description="The penalty that bans.")
     rule: f.RuleId | None = Field(default=None, description="A rule that fires.")
     status: Annotated[StrictInt, Field(ge=100, le=599)] | None = Field(default=None, description="The HTTP status.")
     reason: (
-        Literal["none", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload"] | None
+        Literal[
+            "none", "allow_list", "deny_list", "penalty", "over_limit", "scan", "partial_body", "no_policy", "overload"
+        ]
+        | None
     ) = Field(default=None, description="Why.")
 
 
@@ -350,6 +396,9 @@ class PolicySpec(Spec):
     client: ClientSpec = Field(default=ClientSpec(), description="How the client's address is found.")
     lists: dict[f.Name, ListSpec] = Field(default={}, description="Allow and deny lists; the first that matches wins.")
     limits: dict[f.Name, LimitSpec] = Field(default={}, description="The limits. All that match apply.")
+    penalties: dict[f.Name, PenaltySpec] = Field(
+        default={}, description="Bans for a time, for those who are denied too often."
+    )
     scan: ScanSpec = Field(default=ScanSpec(), description="What is searched for in requests.")
     privacy: PrivacySpec = Field(default=PrivacySpec(), description="What leaves the process.")
     metadata: StrictBool = Field(default=True, description="Put dynamic metadata into Envoy's answers.")

@@ -5,7 +5,7 @@ A document may have gaps, where something had no shape: nothing is judged by wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ratelimitd.errors import Diagnostic
@@ -19,18 +19,24 @@ from ratelimitd.policy.schema import (
     LimitSpec,
     ListSpec,
     OverrideSpec,
+    PenaltySpec,
     PolicySpec,
     ProfileSpec,
     RulesetSpec,
     RuleSpec,
     ScanSpec,
     TestSpec,
+    TriggerSpec,
 )
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
 BASE_IDS = dict.fromkeys(("200000", "200001", "200002", "200003", "200004"), "one of our own")
 TEXT_OPERATORS = ("any", "exact", "prefix", "suffix", "glob", "regex")
 MAX_APPLYING = 32  # TABLE_MAX_HITS of the engine
+MAX_STEPS = 8  # BAN_MAX_STEPS of the engine
+MAX_TRIGGERS = 4  # SNAPSHOT_MAX_TRIGGERS
+MAX_BAN_MS = 366 * 86_400_000
+SCAN_HINT = "add scan: {mode: detect, rulesets: [builtin]}"
 ADDRESSES = (Source.CLIENT_IP, Source.HEADER, Source.COOKIE, Source.QUERY, Source.ATTRIBUTE)
 
 
@@ -132,14 +138,17 @@ def check_counts(f: Findings) -> None:
     if len(f.spec.lists) > MAX_APPLYING and any(item.match is not None for item in f.spec.lists.values()):
         message = f"{len(f.spec.lists)} lists: at most {MAX_APPLYING} where one has a match"
         f.error("P319", message, ("lists",), "put more networks into one list", key=True)
-    always = [
-        name
-        for name, limit in f.spec.limits.items()
-        if (limit.match is None or {} in limit.match) and f.whole(("limits", name, "match"))
-    ]
-    if len(always) > MAX_APPLYING:
-        message = f"{len(always)} limits apply to every request: at most {MAX_APPLYING}"
-        f.error("P319", message, ("limits", always[MAX_APPLYING]), "give some a match", key=True)
+    kinds: tuple[tuple[str, Mapping[str, LimitSpec | PenaltySpec]], ...]
+    kinds = (("limits", f.spec.limits), ("penalties", f.spec.penalties))
+    for kind, items in kinds:
+        always = [
+            name
+            for name, item in items.items()
+            if (item.match is None or {} in item.match) and f.whole((kind, name, "match"))
+        ]
+        if len(always) > MAX_APPLYING:
+            message = f"{len(always)} {kind} apply to every request: at most {MAX_APPLYING}"
+            f.error("P319", message, (kind, always[MAX_APPLYING]), "give some a match", key=True)
 
 
 def check_match(f: Findings, match: list[dict[str, ConditionSpec]] | None, path: Path) -> None:
@@ -279,7 +288,71 @@ def check_limits(f: Findings) -> None:
             f.error("P313", message, (*path, "on_store_loss"), "remove the key, or write local")
 
 
-def check_key(f: Findings, spec: LimitSpec, path: Path) -> None:
+def check_penalties(f: Findings) -> None:
+    for name, spec in f.spec.penalties.items():
+        path: Path = ("penalties", name)
+        check_match(f, spec.match, (*path, "match"))
+        check_key(f, spec, path)
+        if not spec.key and f.whole((*path, "key")):
+            f.error("P326", f"penalty '{name}' would ban everybody", (*path, "key"), "name a part, like client.ip")
+        for index, trigger in enumerate(spec.after):
+            check_trigger(f, spec, trigger, (*path, "after", index))
+        check_spans(f, spec, path)
+
+
+def check_spans(f: Findings, spec: PenaltySpec, path: Path) -> None:
+    """The times of a penalty, and how many of them the engine keeps."""
+    for key, items, most in (("ban", spec.ban, MAX_STEPS), ("after", spec.after, MAX_TRIGGERS)):
+        if len(items) > most:
+            f.error("P205", f"at most {most} in {key}", (*path, key))
+    if not spec.ban and f.whole((*path, "ban")):
+        f.error("P326", f"penalty '{path[-1]}' bans for no time", (*path, "ban"), "like `ban: 10m`")
+    for index, step in enumerate(spec.ban):
+        if not 1 <= step <= MAX_BAN_MS:
+            f.error("P303", f"a ban lasts 1ms to {units.format_duration(MAX_BAN_MS)}", (*path, "ban", index))
+    if spec.forgive is None:
+        return
+    if not 1 <= spec.forgive <= units.MAX_WINDOW_MS:
+        longest = units.format_duration(units.MAX_WINDOW_MS)
+        f.error("P303", f"forgive is 1ms to {longest}", (*path, "forgive"))
+    window = max((trigger.within for trigger in spec.after), default=0)
+    if spec.forgive < window and f.whole((*path, "after")):
+        message = "denials would be forgiven while they still count"
+        f.error("P326", message, (*path, "forgive"), f"at least {units.format_duration(window)}, the longest `within`")
+
+
+def check_trigger(f: Findings, penalty: PenaltySpec, spec: TriggerSpec, path: Path) -> None:
+    if spec.denials is None and spec.score is None and f.whole(path):
+        f.error("P326", "asks for nothing", path, "like {denials: 10, within: 5m}, or {score: 50, within: 10m}")
+    if not 1 <= spec.within <= units.MAX_WINDOW_MS:
+        longest = units.format_duration(units.MAX_WINDOW_MS)
+        f.error("P303", f"a window lasts 1ms to {longest}", (*path, "within"))
+    if spec.of is not None and spec.denials is None and f.whole((*path, "denials")):
+        f.error("P326", "`of` says whose denials count, and none are asked for", (*path, "of"), "add denials", key=True)
+    if spec.of == [] and f.whole((*path, "of")):
+        f.error("P326", "nobody's denials count", (*path, "of"), "remove it to count all")
+    scan_off = not scan_is_on(f) and f.whole(("scan",))
+    if spec.score is not None and scan_off:
+        f.warning("P404", "this never comes: the scan is off", (*path, "score"), SCAN_HINT)
+    for index, text in enumerate(spec.of or ()):
+        kind, name = names.parse_objector(text) or ("", "")
+        place = (*path, "of", index)
+        if kind == "scan" and scan_off:
+            f.warning("P404", "this never comes: the scan is off", place, SCAN_HINT)
+        if kind == "limit" and name not in f.spec.limits and f.whole(("limits", name)):
+            f.error("P327", f"no limit '{name}'", place, names.did_you_mean(name, f.spec.limits))
+        elif kind == "limit" and name in f.spec.limits and f.whole(("limits", name, "mode")):
+            watched = f.spec.limits[name].mode == "shadow" and penalty.mode != "shadow" and f.spec.mode != "shadow"
+            if watched:
+                f.warning("P404", f"limit '{name}' is only watched: it denies nothing", place, "or watch the penalty")
+
+
+def scan_is_on(f: Findings) -> bool:
+    scan = f.spec.scan
+    return scan.mode != "off" or any(route.mode not in ("off", None) for route in scan.routes)
+
+
+def check_key(f: Findings, spec: LimitSpec | PenaltySpec, path: Path) -> None:
     if spec.key is None and f.whole((*path, "key")):
         f.warning(
             "P402",
@@ -299,11 +372,12 @@ def check_key(f: Findings, spec: LimitSpec, path: Path) -> None:
             continue
         if not bound(spec, name := parsed[1].decode()):
             hint = f"match a path with {{{name}}} in it, like /users/{{{name}}}/*"
-            f.error("P304", f"path parameter '{name}' is not bound by the limit's path", place, hint)
+            what = "limit" if isinstance(spec, LimitSpec) else "penalty"
+            f.error("P304", f"path parameter '{name}' is not bound by the {what}'s path", place, hint)
 
 
-def bound(spec: LimitSpec, name: str) -> bool:
-    """Does every request that the limit matches have this path parameter?"""
+def bound(spec: LimitSpec | PenaltySpec, name: str) -> bool:
+    """Does every request that it matches have this path parameter?"""
 
     def binds(condition: ConditionSpec | None) -> bool:
         values = [] if condition is None else condition.glob if condition.glob is not None else condition.any
@@ -454,7 +528,7 @@ def check_scan(f: Findings) -> None:
 
 
 def check_rules_to_scan(f: Findings, scan: ScanSpec) -> None:
-    on = scan.mode != "off" or any(route.mode not in ("off", None) for route in scan.routes)
+    on = scan_is_on(f)
     known = all(f.whole(("scan", key)) for key in ("rulesets", "rules", "profiles"))
     if on and known and not any((w.rules or w.rulesets) for w in (scan, *scan.profiles.values())):
         f.warning("P404", "scan has no rules", ("scan",), "add `rulesets: [builtin]`, or rules", key=True)
@@ -462,7 +536,7 @@ def check_rules_to_scan(f: Findings, scan: ScanSpec) -> None:
         key = "count" if limit.count == "scan_score" else "score_cost"
         if (key == "count" or limit.score_cost) and not on and f.whole(("scan",)):
             message = f"limit '{name}' counts what the scan finds, and the scan is off"
-            f.warning("P404", message, ("limits", name, key), "add scan: {mode: detect, rulesets: [builtin]}")
+            f.warning("P404", message, ("limits", name, key), SCAN_HINT)
 
 
 def check_way(f: Findings, way: ProfileSpec, path: Path, seen: dict[str, Path]) -> None:
@@ -598,6 +672,7 @@ def check_tests(f: Findings) -> None:
         expect = test.expect
         check_name(f, "limit", expect.limit, f.spec.limits, path, f.whole(("limits", expect.limit or "")))
         check_name(f, "list", expect.list, f.spec.lists, path, f.whole(("lists", expect.list or "")))
+        check_name(f, "penalty", expect.penalty, f.spec.penalties, path, f.whole(("penalties", expect.penalty or "")))
         check_name(f, "rule", expect.rule, sorted(rules), path, rules_are_known)
         check_requests(f, test, path)
         if not expect.model_fields_set and f.whole((*path, "expect")):
@@ -632,6 +707,7 @@ CHECKS: tuple[Callable[[Findings], None], ...] = (
     check_client,
     check_lists,
     check_limits,
+    check_penalties,
     check_counts,
     check_scan,
     check_tests,

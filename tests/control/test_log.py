@@ -45,13 +45,14 @@ class Ring:
     def __init__(self) -> None:
         self.waiting: list[Any] = []
         self.lost = 0
+        self.evicted = 0
 
     def events(self, limit: int = 1024) -> list[Any]:
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
         return taken
 
     def stats(self) -> dict[str, Any]:
-        return {"ring": {"lost": self.lost}}
+        return {"ring": {"lost": self.lost}, "bans": {"evicted": self.evicted}}
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -193,7 +194,7 @@ def test_the_pump_runs_by_itself_and_says_what_was_lost() -> None:
     pump = Pump(ring, configure("info", "json", stream), Top(), interval=0.01)
     pump.start()
     ring.waiting = [event()]
-    ring.lost = 5
+    ring.lost, ring.evicted = 5, 3
     deadline = time.monotonic() + 2
     while "lost" not in stream.getvalue() and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -201,6 +202,7 @@ def test_the_pump_runs_by_itself_and_says_what_was_lost() -> None:
     pump.stop()
     written = lines(stream)
     assert [line["lost"] for line in written if "lost" in line] == [5]
+    assert [line["bans"] for line in written if "bans" in line] == [3]
     assert [line["decision"] for line in written if "decision" in line] == ["deny", "allow"]  # the last at stop
 
 

@@ -17,9 +17,11 @@ from ratelimitd.reload import ReloadState
 BOUNDS = [10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000]
 
 
-def row(count: int, decision: str, reason: str, *, limit: str = "", list_: str = "") -> dict[str, Any]:
+def row(
+    count: int, decision: str, reason: str, *, limit: str = "", list_: str = "", penalty: str = ""
+) -> dict[str, Any]:
     """A row of Engine.stats()["decisions"]."""
-    place = {"domain": "shop", "limit": limit, "list": list_}
+    place = {"domain": "shop", "limit": limit, "list": list_, "penalty": penalty}
     return {**place, "decision": decision, "reason": reason, "count": count}
 
 
@@ -30,6 +32,7 @@ class Counted:
         self.rows: list[dict[str, Any]] = [
             row(3, "deny", "over_limit", limit="login"),
             row(2, "deny", "deny_list", list_="login"),
+            row(5, "deny", "penalty", penalty="login"),
             row(40, "allow", ""),
         ]
         self.rules: list[dict[str, Any]] = [{"domain": "shop", "rule": "942100", "count": 6}]
@@ -56,8 +59,9 @@ class Counted:
             "latency_bounds_us": BOUNDS,
             "decisions": self.rows,
             "limits": [
-                {"domain": "shop", "limit": "login", "list": "", "near": 7, "shadow_denied": 8},
-                {"domain": "shop", "limit": "", "list": "login", "near": 0, "shadow_denied": 9},
+                {"domain": "shop", "limit": "login", "list": "", "penalty": "", "near": 7, "shadow_denied": 8},
+                {"domain": "shop", "limit": "", "list": "login", "penalty": "", "near": 0, "shadow_denied": 9},
+                {"domain": "shop", "limit": "", "list": "", "penalty": "login", "near": 0, "shadow_denied": 4},
             ],
             "shadow_denied": {"shop": 11},
             "scan": {"scans": 1, "bytes": 2, "matches": 3, "errors": 4},
@@ -73,6 +77,9 @@ class Counted:
                 "bytes": 6400,
             },
             "collections": {"records": 3, "max_records": 64, "evicted": 2, "bytes": 20480},
+            "bans": {"banned": 3, "records": 4, "max_bans": 9, "made": 5, "evicted": 1, "forgotten": 2},
+            "penalties": [{"domain": "shop", "penalty": "login", "bans": 5}],
+            "penalties_truncated": 0,
             "limits_truncated": 1,
             "ring": {"lost": 6},
             "generation": 1,
@@ -111,13 +118,13 @@ def test_what_was_counted_is_what_is_read(samples: dict[tuple[str, frozenset[tup
         return samples[f"ratelimitd_{name}", frozenset(labels.items())]
 
     def decided(decision: str, reason: str, **place: str) -> float:
-        labels = {"domain": "shop", "limit": "", "list": "", **place}
+        labels = {"domain": "shop", "limit": "", "list": "", "penalty": "", **place}
         return value("decisions_total", decision=decision, reason=reason, **labels)
 
     assert decided("deny", "over_limit", limit="login") == 3
     assert decided("allow", "none") == 40
     assert value("near_limit_total", domain="shop", limit="login") == 7
-    assert value("shadow_denials_total", domain="shop", limit="login", list="") == 8
+    assert value("shadow_denials_total", domain="shop", limit="login", list="", penalty="") == 8
     assert value("shadow_denied_checks_total", domain="shop") == 11
     assert value("connections") == 7
     assert value("connections_refused_total") == 1
@@ -136,20 +143,29 @@ def test_what_was_counted_is_what_is_read(samples: dict[tuple[str, frozenset[tup
     assert value("reloads_total", result="failure") == 1
     assert value("reload_success") == 0
     assert value("policy_info", digest="abc") == 1
+    assert decided("deny", "penalty", penalty="login") == 5
+    assert value("bans_total", domain="shop", penalty="login") == 5
+    assert (value("banned"), value("ban_records"), value("ban_records_max")) == (3, 4, 9)
+    assert (value("bans_evicted_total"), value("bans_forgotten_total")) == (1, 2)
 
 
-def test_a_list_and_a_limit_of_one_name_are_told_apart(
+def test_a_list_a_limit_and_a_penalty_of_one_name_are_told_apart(
     samples: dict[tuple[str, frozenset[tuple[str, str]]], float],
 ) -> None:
-    def values(name: str) -> dict[tuple[str, str], float]:
+    def values(name: str) -> dict[tuple[str, ...], float]:
         return {
-            (dict(labels)["limit"], dict(labels)["list"]): count
+            tuple(dict(labels)[kind] for kind in ("limit", "list", "penalty")): count
             for (sample, labels), count in samples.items()
             if sample == f"ratelimitd_{name}"
         }
 
-    assert values("decisions_total") == {("login", ""): 3, ("", "login"): 2, ("", ""): 40}
-    assert values("shadow_denials_total") == {("login", ""): 8, ("", "login"): 9}
+    assert values("decisions_total") == {
+        ("login", "", ""): 3,
+        ("", "login", ""): 2,
+        ("", "", "login"): 5,
+        ("", "", ""): 40,
+    }
+    assert values("shadow_denials_total") == {("login", "", ""): 8, ("", "login", ""): 9, ("", "", "login"): 4}
 
 
 def test_the_histogram_is_cumulative_and_in_seconds(
@@ -194,7 +210,7 @@ def test_labels_are_bounded_and_no_series_goes_backwards() -> None:
     engine.rows = [row(1, "deny", "over_limit", limit=f"l{n}") for n in range(1500)]
     first = scrape()
     assert len(first) == 1001
-    assert first[OTHER, OTHER, "", "deny", "over_limit"] == 500
+    assert first[OTHER, OTHER, "", "", "deny", "over_limit"] == 500
     engine.rows = [row(2, "deny", "over_limit", limit=f"l{n}") for n in reversed(range(1500))]
     second = scrape()
     assert all(second[labels] >= count for labels, count in first.items())
@@ -213,8 +229,9 @@ def test_matches_by_rule_are_bounded() -> None:
 
 def test_a_limit_that_has_a_name_keeps_it() -> None:
     names = Names(1)
-    assert names.bound("d", "a") == ("d", "a", "")
-    assert names.bound("d", "b") == (OTHER, OTHER, "")
-    assert names.bound("d", "", "a") == (OTHER, "", OTHER)  # a list is another than the limit
-    assert names.bound("d", "a") == ("d", "a", "")
-    assert names.bound("d", "") == ("d", "", "")  # decided by no limit
+    assert names.bound("d", "a") == ("d", "a", "", "")
+    assert names.bound("d", "b") == (OTHER, OTHER, "", "")
+    assert names.bound("d", "", "a") == (OTHER, "", OTHER, "")  # a list is another than the limit
+    assert names.bound("d", "", "", "a") == (OTHER, "", "", OTHER)
+    assert names.bound("d", "a") == ("d", "a", "", "")
+    assert names.bound("d", "") == ("d", "", "", "")  # decided by no limit

@@ -108,7 +108,7 @@ def test_the_index_names_what_there_is(shared: Server) -> None:
 
 
 def test_decisions_are_metrics(shared: Server) -> None:
-    place = {"domain": "shop", "limit": "login", "list": ""}
+    place = {"domain": "shop", "limit": "login", "list": "", "penalty": ""}
     labels = frozenset({**place, "decision": "deny", "reason": "over_limit"}.items())
     before = metrics(shared).get(("ratelimitd_decisions_total", labels), 0)
     with Client(shared.addresses[0]) as client:

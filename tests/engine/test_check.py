@@ -124,7 +124,7 @@ def test_shadow_limits_count_but_do_not_deny() -> None:
     answers = [target.check(request(), now_ns=START) for _ in range(3)]
     assert [a["decision"] for a in answers] == ["allow"] * 3
     assert [a["shadow_denied"] for a in answers] == [False, True, True]
-    place = {"domain": "shop", "limit": "watched", "list": ""}
+    place = {"domain": "shop", "limit": "watched", "list": "", "penalty": ""}
     assert target.stats()["limits"] == [{**place, "near": 1, "shadow_denied": 2}]
 
 
