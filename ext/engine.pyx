@@ -2,6 +2,7 @@
 import os
 import threading
 import time
+from collections import deque
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -27,6 +28,7 @@ from ratelimitd._ext.limit.bans cimport (
     bans_new,
     bans_next,
     bans_put,
+    bans_retell,
     bans_told,
 )
 from ratelimitd._ext.limit.key cimport key_digest
@@ -114,6 +116,7 @@ METHODS = ("envoy_check", "check", "check_batch", "inspect_response", "health", 
 ABUSES = ("protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled", "unread")
 
 MOST_BANNED_MS = 366 * 86_400_000
+MOST_RESETS = 10_000    # that nobody has fetched
 
 SERVER_DEFAULTS = {
     "max_connections": 10_000,
@@ -157,6 +160,7 @@ cdef class Engine:
     cdef Snapshot _current
     cdef list _retired            # snapshots that a worker may still read
     cdef bint _started
+    cdef object _resets           # keys that people reset, for the other nodes
     cdef Flush _flush             # None: this engine counts alone
 
     def __cinit__(
@@ -185,6 +189,7 @@ cdef class Engine:
         self._rule_slots = {}
         self._programs = {}
         self._retired = []
+        self._resets = deque(maxlen=MOST_RESETS)
         memcpy(&self.shared.secret, <const char *>secret, 16)
         self.shared.sample = sample
         self.shared.allows_per_second = max(1, allows_per_second)
@@ -445,30 +450,53 @@ cdef class Engine:
         cdef _Key found = self._key(domain, limit, key)
         if found is None:
             return False
+        if self._flush is not None:
+            self._resets.append({"domain": domain, "limit": limit, "digest": (<const char *>&found.digest)[:16]})
         return bool(table_reset(self.shared.table, &found.digest, &found.rate.rule, found.slot, True, self._clock_ms(now_ns)))
+
+    def reset_events(self):
+        out = []
+        while self._resets:
+            out.append(self._resets.popleft())
+        return out
+
+    def reset_apply(self, domain, limit, bytes digest, *, now_ns=None):
+        cdef const snapshot_limit *found = self._limit(domain, limit)
+        cdef key_digest key
+        if found == NULL or len(digest) != 16:
+            return False
+        memcpy(&key, <const char *>digest, 16)
+        return bool(table_reset(self.shared.table, &key, &found.rate.rule, found.slot, False, self._clock_ms(now_ns)))
 
     cdef _Key _key(self, object domain, object limit, object key):
         """None when there is no such limit; EngineError when the key has the wrong number of parts."""
         cdef _Key out
-        cdef Snapshot current = self._current
-        cdef const snapshot_domain *place
+        cdef const snapshot_limit *found = self._limit(domain, limit)
+        if found == NULL:
+            return None
+        out = _Key()
+        out.owner = self._current
+        out.set(&self.shared, found, [to_bytes(part) for part in key])
+        return out
+
+    cdef const snapshot_domain *_domain(self, object domain) except? NULL:
+        """Of the current snapshot; NULL: there is no such domain. The bytes of its name are not kept."""
+        cdef bytes name = to_bytes(domain)
+        cdef rl_view view
+        if self._current is None:
+            return NULL
+        view.data = name
+        view.size = <uint32_t>len(name)
+        return snapshot_find(self._current.data, view)
+
+    cdef const snapshot_limit *_limit(self, object domain, object limit) except? NULL:
+        cdef const snapshot_domain *place = self._domain(domain)
+        cdef bytes name = to_bytes(limit)
         cdef uint32_t index
-        cdef rl_view name
-        cdef bytes domain_name = to_bytes(domain), limit_name = to_bytes(limit)
-        if current is None:
-            return None
-        name.data = domain_name
-        name.size = <uint32_t>len(domain_name)
-        place = snapshot_find(current.data, name)
-        if place == NULL:
-            return None
-        for index in range(place.limit_count):
-            if (<bytes>place.limits[index].name.data[:place.limits[index].name.size]) == limit_name:
-                out = _Key()
-                out.owner = current
-                out.set(&self.shared, &place.limits[index], [to_bytes(part) for part in key])
-                return out
-        return None
+        for index in range(place.limit_count if place != NULL else 0):
+            if <bytes>place.limits[index].name.data[:place.limits[index].name.size] == name:
+                return &place.limits[index]
+        return NULL
 
     # ---- the cluster
 
@@ -518,22 +546,16 @@ cdef class Engine:
 
     cdef bint _account(self, object domain, object penalty, object key, int64_t now_ms, int64_t until_ms) except? False:
         """Says that a key is banned until then, or that it is not (0), and all denials forgiven. False: no such penalty, or nothing to lift."""
-        cdef Snapshot current = self._current
-        cdef const snapshot_domain *place = NULL
-        cdef const snapshot_penalty *found
-        cdef rl_view name, text
+        cdef const snapshot_domain *place = self._domain(domain)
+        cdef const snapshot_penalty *found = _penalty(place, to_bytes(penalty)) if place != NULL else NULL
+        cdef rl_view text
         cdef rl_view views[8]
         cdef ban account, known
         cdef ban_text about
         cdef char hashed[16]
         cdef uint32_t index
-        cdef bytes wanted = to_bytes(domain)
         cdef list parts = [to_bytes(part) for part in key]
         cdef bytes joined = b"|".join(parts)
-        name.data, name.size = wanted, <uint32_t>len(wanted)
-        if current is not None:
-            place = snapshot_find(current.data, name)
-        found = _penalty(place, to_bytes(penalty)) if place != NULL else NULL
         if found == NULL:
             return False
         if len(parts) != found.key_count:
@@ -553,7 +575,7 @@ cdef class Engine:
         account.quiet_ms = max(until_ms, now_ms)
         account.forgive_ms = found.forgive_ms
         text.data, text.size = joined, <uint32_t>len(joined)
-        _about(&about, to_bytes(domain) if wanted else place.name.data[:place.name.size], to_bytes(penalty), joined)
+        _about(&about, place.name.data[:place.name.size], to_bytes(penalty), joined)
         text = tell_private(&self.shared, place, text, hashed)
         about.key_size = <uint8_t>min(text.size, <uint32_t>BAN_KEY_MAX)
         memcpy(about.key, text.data, about.key_size)
@@ -598,6 +620,9 @@ cdef class Engine:
             _about(&text, to_bytes(one["domain"]), to_bytes(one["penalty"]), to_bytes(one["key"]))
             taken += bans_put(self.shared.bans, &account, &text, True, now_ms)
         return taken
+
+    def ban_retell(self):
+        bans_retell(self.shared.bans, self._clock_ms(None))
 
     # ---- the server
 

@@ -68,6 +68,13 @@ class Ban(TypedDict):
     forgive_ms: int  # of good behaviour, for each level
     level: int  # bans that are not forgiven
 
+class Reset(TypedDict):
+    """A key of a limit that was reset."""
+
+    domain: str
+    limit: str
+    digest: bytes  # 16 bytes
+
 class TracedHit(TypedDict):
     target: str  # "ARGS:id"
     value: bytes  # after transformations
@@ -249,6 +256,15 @@ class Engine:
 
         Accounts that cannot be, and those that say nothing any more, are skipped.
         """
+
+    def ban_retell(self) -> None:
+        """Lets ban_events give out everything that still counts, again: who had heard of it forgot."""
+
+    def reset_events(self) -> list[Reset]:
+        """Keys that were reset here since it was last asked, for the other nodes; none without sync_start."""
+
+    def reset_apply(self, domain: str, limit: str, digest: bytes, *, now_ns: int | None = None) -> bool:
+        """Forgets what this node counted for a key that was reset on another. False when there was nothing."""
 
     def dump(self) -> str:
         """The snapshot in a form a person can read."""

@@ -32,7 +32,8 @@ from ratelimitd.policy import Policy, load_policy
 from ratelimitd.policy.changes import compare
 from ratelimitd.policy.explain import explain, explain_data
 from ratelimitd.policy.names import format_source
-from ratelimitd.policy.plan import Limit, Plan
+from ratelimitd.policy.plan import Limit, Penalty, Plan
+from ratelimitd.policy.units import parse_duration
 from ratelimitd.progress import told
 from ratelimitd.reload import Reloader
 from ratelimitd.settings import Settings
@@ -61,8 +62,8 @@ def yield_to_workers() -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), CONTROL_NICE)
 
 
-def key_parts(limit: Limit) -> list[str]:
-    return [format_source(part.source, part.name) for part in limit.key]
+def key_parts(item: Limit | Penalty) -> list[str]:
+    return [format_source(part.source, part.name) for part in item.key]
 
 
 class Process:
@@ -102,6 +103,12 @@ class Process:
     def _limits(self) -> dict[str, dict[str, list[str]]]:
         return {
             d.name.decode(): {limit.name.decode(): key_parts(limit) for limit in d.limits} for d in self._plan().domains
+        }
+
+    def _penalties(self) -> dict[str, dict[str, list[str]]]:
+        return {
+            d.name.decode(): {penalty.name.decode(): key_parts(penalty) for penalty in d.penalties}
+            for d in self._plan().domains
         }
 
     def _plan(self) -> Plan:
@@ -167,6 +174,8 @@ class Process:
             policy_data=lambda: explain_data(self._plan()),
             policy_text=lambda: explain(self._plan()),
             limits=self._limits,
+            penalties=self._penalties,
+            duration=parse_duration,
             top=self._top.report,
         )
 

@@ -269,6 +269,67 @@ def call(
     raise typer.Exit(command.run(arguments, address=address, timeout=timeout, repeat=repeat, as_json=as_json))
 
 
+Admin = Annotated[
+    str, typer.Option("--admin", metavar="ADDRESS", help="HOST:PORT or unix:PATH of the server's admin port.")
+]
+Penalty = Annotated[str, typer.Option(metavar="NAME", help="Which penalty of the policy.", show_default=False)]
+OfDomain = Annotated[str, typer.Option("--domain", metavar="NAME", help="Which policy; empty: the only one.")]
+BannedKey = Annotated[
+    list[str], typer.Argument(metavar="KEY...", help="One for each part of the penalty's key.", show_default=False)
+]
+ADMIN = "127.0.0.1:6070"
+
+
+@app.command()
+def bans(
+    most: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="How many to list.")] = 100,
+    admin: Admin = ADMIN,
+    as_json: Json = False,
+) -> None:
+    """List who is banned on a running server, those that are banned longest first.
+
+    \b
+    ratelimitd bans
+    ratelimitd bans --json --admin 127.0.0.1:6070
+    """
+    from ratelimitd.commands.bans import run_list
+
+    raise typer.Exit(run_list(admin, most, as_json=as_json))
+
+
+@app.command()
+def ban(
+    key: BannedKey,
+    penalty: Penalty,
+    length: Annotated[
+        str, typer.Option("--for", metavar="DURATION", help="Such as 10m, 1h or 7d.", show_default=False)
+    ],
+    domain: OfDomain = "",
+    admin: Admin = ADMIN,
+    as_json: Json = False,
+) -> None:
+    """Ban a key for a time: on every node, when they share a store.
+
+    \b
+    ratelimitd ban 203.0.113.7 --penalty brute-force --for 1h
+    """
+    from ratelimitd.commands.bans import run_ban
+
+    raise typer.Exit(run_ban(admin, domain, penalty, key, length, as_json=as_json))
+
+
+@app.command()
+def unban(key: BannedKey, penalty: Penalty, domain: OfDomain = "", admin: Admin = ADMIN, as_json: Json = False) -> None:
+    """Lift a key's ban and forgive what led to it. Exit 1: nothing was known of the key.
+
+    \b
+    ratelimitd unban 203.0.113.7 --penalty brute-force
+    """
+    from ratelimitd.commands.bans import run_unban
+
+    raise typer.Exit(run_unban(admin, domain, penalty, key, as_json=as_json))
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

@@ -69,4 +69,7 @@ cdef bint bans_next(ban_table *table, uint32_t *at, int64_t now_ms, ban *out, ba
 # The same of records that changed here and were not told. They are told then.
 cdef bint bans_told(ban_table *table, uint32_t *at, ban *out, ban_text *text) noexcept nogil
 
+# Everything that still counts has to be told again: who had heard of it forgot.
+cdef void bans_retell(ban_table *table, int64_t now_ms) noexcept nogil
+
 cdef void bans_get_stats(ban_table *table, int64_t now_ms, ban_stats *out) noexcept nogil

@@ -330,6 +330,22 @@ cdef bint bans_told(ban_table *table, uint32_t *at, ban *out, ban_text *text) no
     return found
 
 
+cdef void bans_retell(ban_table *table, int64_t now_ms) noexcept nogil:
+    cdef uint32_t at = 1, end = 1
+    cdef bint untold
+    now_ms = _clock(now_ms)
+    while at <= end:
+        spin_lock(&table.pool)
+        end = min(table.fresh, at + SLICE)
+        while at < end:
+            untold = table.records[at].used and _counts(&table.records[at].known, now_ms)
+            table.untold += untold - table.records[at].untold
+            table.records[at].untold = untold
+            at += 1
+        end = table.fresh - 1
+        spin_unlock(&table.pool)
+
+
 cdef void bans_get_stats(ban_table *table, int64_t now_ms, ban_stats *out) noexcept nogil:
     cdef uint32_t at = 1, end
     memset(out, 0, sizeof(ban_stats))

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ratelimitd.admin import health, metrics, state
+from ratelimitd.admin import bans, health, metrics, state
 from ratelimitd.admin.answer import answer, refusal
 from ratelimitd.admin.context import Context
 from ratelimitd.admin.guard import Guard
@@ -29,6 +29,8 @@ INDEX = {
     "/metrics": "Prometheus or OpenMetrics text",
     "/policy": "the policy in force, compiled (?format=text for people, native for the engine's own dump)",
     "/keys?domain=&limit=&key=": "GET a key's counter, DELETE (or POST) to reset it; key= once for each part",
+    "/bans?n=100": "the keys that are banned now",
+    "/bans?domain=&penalty=&key=&for=1h": "POST bans a key for a time, DELETE lifts its ban; key= once for each part",
     "/top?n=20": "the hottest and the most denied keys",
 }
 
@@ -50,7 +52,13 @@ def build(context: Context, *, remote: bool) -> Starlette:
         return refusal(500, f"{type(error).__name__}: {error}", "this is a bug; the log has more")
 
     return Starlette(
-        routes=[Route("/", index), *health.routes(context), *metrics.routes(context), *state.routes(context)],
+        routes=[
+            Route("/", index),
+            *health.routes(context),
+            *metrics.routes(context),
+            *state.routes(context),
+            *bans.routes(context),
+        ],
         middleware=[Middleware(Guard, remote=remote)],
         exception_handlers={HTTPException: refused, Exception: broken},
     )

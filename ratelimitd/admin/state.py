@@ -5,8 +5,6 @@ The handlers are plain functions: starlette runs them in threads, as the engine 
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Any
 
 from starlette.requests import Request
@@ -16,9 +14,9 @@ from starlette.routing import Route
 from ratelimitd.admin.answer import answer, refusal
 from ratelimitd.admin.context import Context
 from ratelimitd.admin.health import reload_detail
+from ratelimitd.admin.place import locate
 
 MAX_TOP = 100
-MAX_LISTED = 100
 USAGE = "/keys?domain=shop&limit=login&key=203.0.113.7&key=abc: one key= for each part of the limit's key, in its order"
 
 
@@ -35,7 +33,7 @@ def routes(context: Context) -> list[Route]:
         return refusal(400, f"format={form!r} is not json, text or native")
 
     def keys(request: Request) -> Response:
-        found = _locate(context, request)
+        found = locate(request, "limit", context.limits(), USAGE)
         if isinstance(found, Response):
             return found
         domain, limit, key = found
@@ -59,33 +57,3 @@ def routes(context: Context) -> list[Route]:
         Route("/keys", keys, methods=["GET", "DELETE", "POST"]),
         Route("/top", top, methods=["GET"]),
     ]
-
-
-def _locate(context: Context, request: Request) -> tuple[str, str, list[str]] | Response:
-    """The (domain, limit, key) that a query names, or the answer that says what it should have named."""
-    known = context.limits()
-    query = request.query_params
-    domain, limit, key = query.get("domain"), query.get("limit"), query.getlist("key")
-    if domain is None and len(known) == 1:
-        domain = next(iter(known))
-    if domain is None:
-        return refusal(400, "which domain?", USAGE, domains=_listed(known))
-    if domain not in known:
-        return refusal(404, f"no domain {domain!r}", _mean(domain, known), domains=_listed(known))
-    limits = known[domain]
-    if limit is None:
-        return refusal(400, "which limit?", USAGE, limits=_listed(limits))
-    if limit not in limits:
-        return refusal(404, f"no limit {limit!r} in {domain!r}", _mean(limit, limits), limits=_listed(limits))
-    if len(key) != len(limits[limit]):
-        return refusal(400, f"the key of {limit!r} has {len(limits[limit])} parts", USAGE, parts=limits[limit])
-    return domain, limit, key
-
-
-def _listed(names: Iterable[str]) -> list[str]:
-    return sorted(names)[:MAX_LISTED]
-
-
-def _mean(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), 1)
-    return f"did you mean {close[0]!r}?" if close else ""

@@ -96,6 +96,8 @@ def registry(engine: Any) -> CollectorRegistry:
         policy_data=dict,
         policy_text=str,
         limits=dict,
+        penalties=dict,
+        duration=int,
         top=lambda n: {},
     )
     made = CollectorRegistry()
