@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ratelimitd.v1 import ratelimit_pb2 as pb
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -29,23 +27,3 @@ class Request:
     domain: str = ""
     dry_run: bool = False
     explain: bool = False
-
-
-def encode(request: Request) -> pb.CheckRequest:
-    """The message of the wire. Header values are sent as they are; text is UTF-8."""
-    headers = [pb.Header(name=n, value=v.encode() if isinstance(v, str) else v) for n, v in request.headers]
-    return pb.CheckRequest(
-        domain=request.domain,
-        source_address=request.source_address,
-        method=request.method,
-        path=request.path,
-        host=request.host,
-        scheme=request.scheme,
-        headers=headers,
-        body=request.body,
-        partial_body=request.partial_body,
-        attributes=dict(request.attributes),
-        cost=request.cost,
-        dry_run=request.dry_run,
-        explain=request.explain,
-    )

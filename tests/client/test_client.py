@@ -12,8 +12,7 @@ import grpc
 import pytest
 
 from ratelimitd.client import AsyncClient, CheckError, Client, Request, Response, RuleMatch
-from ratelimitd.client.request import encode
-from ratelimitd.client.verdict import decode
+from ratelimitd.client.message import decode, encode
 from ratelimitd.v1 import ratelimit_pb2 as pb
 from ratelimitd.v1 import ratelimit_pb2_grpc as services
 

@@ -1,0 +1,1 @@
+"""The clients, and the doors of whole applications."""

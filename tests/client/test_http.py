@@ -1,0 +1,149 @@
+"""The HTTP client against a real server: one connection, one retry, one deadline, and never an accidental allow."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ratelimitd.client import CheckError, HttpClient, Request, http
+
+from .limiter import Limiter
+
+LOGIN = Request("POST", "/login", "203.0.113.7", headers=[("X-A", b"\xff"), ("cookie", "s=é")])
+
+
+def test_verdicts_come_over_one_connection(limiter: Limiter) -> None:
+    with HttpClient(f"http://{limiter.http}") as client:
+        verdicts = [client.check(LOGIN) for _ in range(3)]
+    assert [(v.allowed, v.status) for v in verdicts] == [(True, 200), (True, 200), (False, 429)]
+    denied = verdicts[-1]
+    assert (denied.reason, denied.decided_by, denied.domain, denied.error) == ("over_limit", "login", "shop", "")
+    assert denied.retry_after == int(denied.header("retry-after"))
+    assert [(s.name, s.limit, s.remaining, s.over) for s in denied.limits] == [("login", 2, 0, True)]
+    assert limiter.connections == 1
+    assert [h.value for h in limiter.asked[0].headers] == [b"\xff", "s=é".encode()]
+
+
+def test_both_transports_say_the_same(limiter: Limiter) -> None:
+    from ratelimitd.client import Client
+
+    request = Request("POST", "/login", "198.51.100.1", dry_run=True)
+    with HttpClient(limiter.http) as plain, Client(limiter.grpc) as grpc:
+        assert plain.check(request) == grpc.check(request)
+
+
+def test_a_connection_that_the_server_closed_costs_a_retry_only(limiter: Limiter) -> None:
+    with HttpClient(limiter.http) as client:
+        client.check(LOGIN)
+        limiter.faults.append(None)
+        assert client.check(LOGIN).allowed
+    assert limiter.connections == 2
+
+
+def test_a_server_that_drains_is_asked_once_more(limiter: Limiter) -> None:
+    limiter.faults.append(503)
+    with HttpClient(limiter.http) as client:
+        assert client.check(LOGIN).allowed
+        limiter.faults += [503, 503]
+        with pytest.raises(CheckError) as caught:
+            client.check(LOGIN)
+    assert caught.value.code == "UNAVAILABLE"
+    assert not caught.value.refused
+
+
+def test_a_connection_that_froze_is_not_used(limiter: Limiter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the wall clock: the monotonic one may stand still with the function."""
+    with HttpClient(limiter.http) as client:
+        client.check(LOGIN)
+        wall = time.time() + 241
+        monkeypatch.setattr(http.time, "time", lambda: wall)
+        client.check(LOGIN)
+    assert limiter.connections == 2
+
+
+def test_a_fork_does_not_share_a_connection(limiter: Limiter, monkeypatch: pytest.MonkeyPatch) -> None:
+    with HttpClient(limiter.http) as client:
+        client.check(LOGIN)
+        monkeypatch.setattr(http.os, "getpid", lambda: -1)
+        client.check(LOGIN)
+    assert limiter.connections == 2
+
+
+def test_threads_share_a_client(limiter: Limiter) -> None:
+    with HttpClient(limiter.http) as client, ThreadPoolExecutor(4) as pool:
+        verdicts = list(pool.map(client.check, [Request("GET", "/", "203.0.113.8")] * 40))
+    assert all(v.allowed for v in verdicts)
+    assert limiter.connections <= 4
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (400, "INVALID_ARGUMENT"),
+        (404, "UNIMPLEMENTED"),
+        (413, "TOO_LARGE"),
+        (429, "RESOURCE_EXHAUSTED"),
+        (302, "UNKNOWN"),
+        (500, "UNKNOWN"),
+        (b"<html>", "INTERNAL"),
+        (b"[]", "INTERNAL"),
+        (b" " * (1 << 20) + b"{}", "UNAVAILABLE"),
+    ],
+    ids=lambda v: str(v)[:20],
+)
+def test_what_is_no_verdict_is_an_error(limiter: Limiter, fault: int | bytes, code: str) -> None:
+    limiter.faults.append(fault)
+    with HttpClient(limiter.http) as client, pytest.raises(CheckError) as caught:
+        client.check(LOGIN)
+    assert caught.value.code == code
+
+
+def test_the_deadline_holds_for_silence_and_for_the_retry(limiter: Limiter) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        client = HttpClient(f"127.0.0.1:{mute.getsockname()[1]}", timeout=0.1)
+        began = time.monotonic()
+        with pytest.raises(CheckError) as caught:
+            client.check(LOGIN)
+    assert caught.value.code == "DEADLINE_EXCEEDED"
+    assert 0.09 < time.monotonic() - began < 1
+    with pytest.raises(CheckError, match="DEADLINE_EXCEEDED"):
+        HttpClient(limiter.http).check(LOGIN, timeout=0)
+
+
+def test_unix_sockets(limiter: Limiter, tmp_path: Path) -> None:
+    path = str(tmp_path / "s.sock")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+
+        def serve() -> None:
+            limiter.server.process_request(listening.accept()[0], ("", 0))
+
+        threading.Thread(target=serve, daemon=True).start()
+        with HttpClient(f"unix:{path}") as client:
+            assert client.check(LOGIN).allowed
+
+
+@pytest.mark.parametrize("address", ["", "ftp://a", "http://", "http://a/b", "http://a:b"])
+def test_addresses_are_checked(address: str) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        HttpClient(address)
+
+
+def test_the_stdlib_is_all_that_is_imported() -> None:
+    code = (
+        "import sys; from ratelimitd.client import HttpClient; from ratelimitd.client.aws import authorizer;"
+        "print([m for m in sys.modules if m.split('.')[0] in ('grpc', 'google') or m.startswith('ratelimitd._')])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()}
+    )
+    assert said.stdout.strip() == "[]", said.stderr
