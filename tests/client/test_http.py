@@ -141,6 +141,7 @@ def test_addresses_are_checked(address: str) -> None:
 def test_the_stdlib_is_all_that_is_imported() -> None:
     code = (
         "import sys; from ratelimitd.client import HttpClient; from ratelimitd.client.aws import authorizer;"
+        "from ratelimitd.client import asgi, wsgi;"
         "print([m for m in sys.modules if m.split('.')[0] in ('grpc', 'google') or m.startswith('ratelimitd._')])"
     )
     said = subprocess.run(

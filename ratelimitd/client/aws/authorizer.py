@@ -35,6 +35,12 @@ class Asks(Protocol):
     def check(self, request: Request, *, timeout: float | None = None) -> Verdict: ...
 
 
+def time_left(context: Any, timeout: float) -> float:
+    """The client's own deadline, or what is left of the function's time, in seconds."""
+    left = getattr(context, "get_remaining_time_in_millis", None)
+    return timeout if left is None else min(timeout, left() / 1000 - MARGIN_SECONDS)
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who asks, as `authenticate` found out.
@@ -115,18 +121,13 @@ class _Door:
             domain=self.domain,
         )
         try:
-            verdict = self.client.check(request, timeout=self._timeout(context))
+            verdict = self.client.check(request, timeout=time_left(context, self.client.timeout))
         except CheckError as error:
             verdict = settle(error, self.on_error)
         except Exception as error:  # a fault of ours lets nobody pass
             complain(f"no verdict, so the request is denied: {type(error).__name__}: {error}")
             verdict = _DENIED
         return self._said(asked, verdict, identity)
-
-    def _timeout(self, context: Any) -> float:
-        """The client's own, or what is left of the function's time."""
-        left = getattr(context, "get_remaining_time_in_millis", None)
-        return self.client.timeout if left is None else min(self.client.timeout, left() / 1000 - MARGIN_SECONDS)
 
     def _identify(self, asked: Event) -> Identity | None:
         """None: it could not be found out, and the request is denied. Raises Unauthorized."""

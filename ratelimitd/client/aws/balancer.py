@@ -11,9 +11,10 @@ from functools import wraps
 from typing import Any
 
 from ratelimitd.client import denial
-from ratelimitd.client.address import AddressError, Headers, client, forwarded
-from ratelimitd.client.aws.authorizer import MARGIN_SECONDS, Asks
-from ratelimitd.client.outcome import CheckError, OnError, complain, made_up, settle, validate
+from ratelimitd.client.address import Headers, forwarded
+from ratelimitd.client.aws.authorizer import Asks, time_left
+from ratelimitd.client.guard import BODY_LIMIT, Guard, encoded, first
+from ratelimitd.client.outcome import CheckError, OnError
 from ratelimitd.client.request import Request
 from ratelimitd.client.verdict import Verdict
 
@@ -24,8 +25,8 @@ def guarded(
     limiter: Asks,
     *,
     on_error: OnError,
-    trusted_hops: int = 1,
-    body_limit: int = 64 << 10,
+    trusted_hops: int | None = 1,
+    body_limit: int = BODY_LIMIT,
     domain: str = "",
     attributes: Mapping[str, str] | None = None,
 ) -> Callable[[Handler], Handler]:
@@ -35,7 +36,7 @@ def guarded(
     `trusted_hops` counts the balancer itself. `body_limit`: bytes of the body that are sent along; more is cut off and
     said so. The balancer's health checks, which are nobody's request, are answered 200 here.
     """
-    validate(on_error)
+    guard = Guard(on_error, trusted_hops, body_limit, domain)
 
     def decorate(handler: Handler) -> Handler:
         @wraps(handler)
@@ -43,14 +44,13 @@ def guarded(
             raw = getattr(event, "raw_event", event)
             many = isinstance(raw, Mapping) and "multiValueHeaders" in raw
             try:
-                request = _request(raw, trusted_hops, body_limit, domain, attributes or {})
-                if request is None:
+                headers = _headers(raw)
+                if _is_health_check(headers):
                     return _answer(200, [("content-type", "text/plain")], "healthy", many)
-                verdict = _asked(limiter, request, on_error, context)
-            except (AddressError, TypeError, ValueError) as error:
-                failure = CheckError("target event", "INVALID_ARGUMENT", str(error))
-                complain(f"the request is refused: {failure}")
-                verdict = made_up(failure, "deny")
+                request = _request(raw, headers, guard, attributes or {})
+                verdict = limiter.check(request, timeout=time_left(context, limiter.timeout))
+            except Exception as error:
+                verdict = guard.failed(error)
             if not verdict.allowed:
                 body = denial.body(verdict)
                 return _answer(denial.status(verdict), denial.headers(verdict, body), body.decode(), many)
@@ -61,64 +61,67 @@ def guarded(
     return decorate
 
 
-def _asked(limiter: Asks, request: Request, on_error: OnError, context: Any) -> Verdict:
-    left = getattr(context, "get_remaining_time_in_millis", None)
-    timeout = limiter.timeout if left is None else min(limiter.timeout, left() / 1000 - MARGIN_SECONDS)
-    try:
-        return limiter.check(request, timeout=timeout)
-    except CheckError as error:
-        return settle(error, on_error)
+def _headers(event: Any) -> Headers:
+    """Raises CheckError for what is no target event."""
+    context = event.get("requestContext") if isinstance(event, Mapping) else None
+    if not isinstance(context, Mapping) or not isinstance(context.get("elb"), Mapping):
+        raise _refusal("no event of a load balancer: requestContext.elb is missing")
+    return [*_pairs(event, "multiValueHeaders" if "multiValueHeaders" in event else "headers")]
 
 
-def _request(event: Any, hops: int, body_limit: int, domain: str, attributes: Mapping[str, str]) -> Request | None:
-    """None: a health check. Raises ValueError or TypeError for what is no target event."""
-    elb = event.get("requestContext", {}).get("elb") if isinstance(event, Mapping) else None
-    if not isinstance(elb, Mapping):
-        raise ValueError("no event of a load balancer: requestContext.elb is missing")
+def _refusal(message: str) -> CheckError:
+    return CheckError("target event", "INVALID_ARGUMENT", message)
+
+
+def _is_health_check(headers: Headers) -> bool:
+    return not forwarded(headers) and first(headers, "user-agent").startswith("ELB-HealthChecker/")
+
+
+def _request(event: Mapping[str, Any], headers: Headers, guard: Guard, attributes: Mapping[str, str]) -> Request:
     many = "multiValueHeaders" in event
-    headers: Headers = _pairs(event, "multiValueHeaders" if many else "headers")
-    if not forwarded(headers) and _first(headers, "user-agent").startswith("ELB-HealthChecker/"):
-        return None
     # Names and values of the query are as the client sent them: a balancer decodes nothing.
     pairs = _pairs(event, "multiValueQueryStringParameters" if many else "queryStringParameters")
     query = "&".join(f"{name}={value}" for name, value in pairs)
-    source, headers = client("", headers, hops) if hops else ("", headers)
-    body, partial = _body(event, body_limit)
-    return Request(
-        method=event["httpMethod"] if isinstance(event.get("httpMethod"), str) else "GET",
-        path=f"{event.get('path') or '/'}{'?' if query else ''}{query}",
-        source_address=source,
-        host=_first(headers, "host"),
-        scheme=_first(headers, "x-forwarded-proto"),
+    method, path = event.get("httpMethod"), event.get("path")
+    if not isinstance(method, str) or not isinstance(path, str):
+        raise _refusal("httpMethod and path: expected text")
+    body, partial = _body(event, guard.body_limit)
+    return guard.request(
+        method=method,
+        path=encoded((f"{path}?{query}" if query else path).encode("utf-8", "surrogatepass")),
+        peer="",  # an event does not tell
+        scheme=first(headers, "x-forwarded-proto"),
         headers=headers,
         body=body,
         partial_body=partial,
         attributes=attributes,
-        domain=domain,
     )
 
 
-def _pairs(event: Mapping[str, Any], name: str) -> list[Any]:
+def _pairs(event: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
     values = event.get(name) or {}
     if not isinstance(values, Mapping):
-        raise ValueError(f"{name}: expected an object")
-    return [
-        (key, item or "") for key, value in values.items() for item in (value if isinstance(value, list) else [value])
-    ]
-
-
-def _first(headers: Headers, name: str) -> str:
-    return next((str(value) for known, value in headers if known.lower() == name), "")
+        raise _refusal(f"{name}: expected an object")
+    pairs: list[tuple[str, str]] = []
+    for key, value in values.items():
+        for item in value if isinstance(value, list) else (value,):
+            if not isinstance(item, str | None):
+                raise _refusal(f"{name}: {key}: expected text")
+            pairs.append((key, item or ""))
+    return pairs
 
 
 def _body(event: Mapping[str, Any], limit: int) -> tuple[bytes | None, bool]:
     """The beginning of the body, and whether more follows."""
     text = event.get("body")
-    if not text or limit <= 0:
-        return None, bool(text)
+    if not text or not limit:
+        return None, False
     if not isinstance(text, str):
-        raise ValueError("body: expected text")
-    whole = b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
+        raise _refusal("body: expected text")
+    try:
+        whole = b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
+    except ValueError as error:
+        raise _refusal(f"body: {error}") from None
     return whole[:limit], len(whole) > limit
 
 
