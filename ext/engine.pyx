@@ -50,10 +50,12 @@ from ratelimitd._ext.net.server cimport (
     RL_ABUSE_COUNT,
     RL_HEALTH_NOT_SERVING,
     RL_HEALTH_SERVING,
+    RL_HTTP_ERROR_COUNT,
     RL_LATENCY_BUCKETS,
     RL_MAX_WORKERS,
     RL_METHOD_COUNT,
     RL_OK,
+    rl_http_errors,
     rl_latency_bounds_us,
     rl_server,
     rl_server_connections,
@@ -112,7 +114,10 @@ cdef extern from "<unistd.h>" nogil:
 
 
 KEYS_FOR_A_RECORD = 16      # max_keys allows for one record of the rules' collections for so many keys of limits
-METHODS = ("envoy_check", "check", "check_batch", "inspect_response", "health", "reflection", "unknown")
+METHODS = (
+    "envoy_check", "check", "check_batch", "inspect_response", "health", "reflection", "unknown", "http_check",
+    "http_check_batch", "auth", "auth_nginx", "auth_haproxy", "auth_traefik", "auth_caddy", "auth_envoy",
+)  # fmt: skip
 ABUSES = ("protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled", "unread")
 
 MOST_BANNED_MS = 366 * 86_400_000
@@ -873,6 +878,7 @@ cdef class Engine:
             "unread_bytes": stats.unread_bytes,
             "calls": {METHODS[index]: stats.calls[index] for index in range(RL_METHOD_COUNT)},
             "grpc_errors": [stats.grpc_errors[index] for index in range(17)],
+            "http_errors": {rl_http_errors[index]: stats.http_errors[index] for index in range(RL_HTTP_ERROR_COUNT)},
             "shed": stats.shed,
             "deadline_passed": stats.deadline_passed,
             "abuse": {ABUSES[index]: stats.abuse[index] for index in range(RL_ABUSE_COUNT)},

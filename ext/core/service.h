@@ -10,8 +10,18 @@ enum {  // doors, for calls by method
   RL_METHOD_HEALTH = 4,
   RL_METHOD_REFLECTION = 5,
   RL_METHOD_UNKNOWN = 6,
-  RL_METHOD_COUNT = 7,
+  RL_METHOD_HTTP_CHECK = 7,
+  RL_METHOD_HTTP_CHECK_BATCH = 8,
+  RL_METHOD_AUTH = 9,  // and one for each kind of proxy that has a path of its own
+  RL_METHOD_AUTH_NGINX = 10,
+  RL_METHOD_AUTH_HAPROXY = 11,
+  RL_METHOD_AUTH_TRAEFIK = 12,
+  RL_METHOD_AUTH_CADDY = 13,
+  RL_METHOD_AUTH_ENVOY = 14,
+  RL_METHOD_COUNT = 15,
 };
+
+enum { RL_HTTP_ERROR_COUNT = 12 };  // failures told by an HTTP status: those of kHttpErrors in wire/http.h
 
 enum {                          // why a connection or a stream was refused or closed by us
   RL_ABUSE_PROTOCOL_ERROR = 0,  // broken frame, bad preface

@@ -6,8 +6,10 @@ from libcpp.vector cimport vector
 from ratelimitd._ext.core cimport rl_spine
 from ratelimitd._ext.net.server cimport (
     RL_ABUSE_COUNT,
+    RL_HTTP_ERROR_COUNT,
     RL_LATENCY_BUCKETS,
     RL_METHOD_COUNT,
+    rl_http_errors,
     rl_server,
     rl_server_connections,
     rl_server_drain,
@@ -184,6 +186,7 @@ cdef class Server:
             "unread_bytes": s.unread_bytes,
             "calls": [s.calls[i] for i in range(RL_METHOD_COUNT)],
             "grpc_errors": [s.grpc_errors[i] for i in range(17)],
+            "http_errors": {rl_http_errors[i]: s.http_errors[i] for i in range(RL_HTTP_ERROR_COUNT)},
             "shed": s.shed,
             "deadline_passed": s.deadline_passed,
             "abuse": [s.abuse[i] for i in range(RL_ABUSE_COUNT)],

@@ -50,8 +50,8 @@ void rl_server_free(rl_server *server);
 const char *rl_server_error(const rl_server *server);
 
 // "127.0.0.1:8081", "[::1]:0", ":8081" (all addresses), "unix:/run/ratelimitd.sock" (mode 0660; "unix:PATH?mode=0666"
-// for another), "unix:@name" (abstract). Writes the address bound ("127.0.0.1:41234") to bound. Serves h2c with prior
-// knowledge.
+// for another), "unix:@name" (abstract). Writes the address bound ("127.0.0.1:41234") to bound. Serves
+// HTTP/1.1 and h2c with prior knowledge.
 int rl_server_listen(rl_server *server, const char *address, char *bound, size_t bound_size);
 
 // A serialized google.protobuf.FileDescriptorSet for server reflection. Copied. Call before start.
@@ -72,6 +72,7 @@ void rl_server_stop(rl_server *server);
 // Counters since start, summed over workers. Kept in step with the metrics in ratelimitd/admin/metrics.py.
 enum { RL_LATENCY_BUCKETS = 16 };  // upper bounds in microseconds: see rl_latency_bounds_us
 extern const uint32_t rl_latency_bounds_us[RL_LATENCY_BUCKETS];
+extern const uint16_t *const rl_http_errors;  // the HTTP statuses that are counted
 
 typedef struct rl_server_stats_t {
   uint64_t connections_accepted, connections_closed, connections_refused;
@@ -79,9 +80,10 @@ typedef struct rl_server_stats_t {
   uint64_t bytes_read, bytes_written, turns;
   uint64_t unread_bytes;  // now: see max_unread
   uint64_t calls[RL_METHOD_COUNT];
-  uint64_t grpc_errors[17];  // by grpc-status
-  uint64_t shed;             // answered RESOURCE_EXHAUSTED for our own overload
-  uint64_t deadline_passed;  // answered DEADLINE_EXCEEDED instead of being decided
+  uint64_t grpc_errors[17];                   // by grpc-status
+  uint64_t http_errors[RL_HTTP_ERROR_COUNT];  // by status, see rl_http_errors
+  uint64_t shed;                              // answered RESOURCE_EXHAUSTED for our own overload
+  uint64_t deadline_passed;                   // answered DEADLINE_EXCEEDED instead of being decided
   uint64_t abuse[RL_ABUSE_COUNT];
   uint64_t latency[RL_LATENCY_BUCKETS + 1];  // per check: bytes read to answer written; the last is +Inf
   uint64_t latency_sum_ns;

@@ -1,5 +1,5 @@
 # net/server.h for Cython. The header holds the documentation.
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimitd._ext.core cimport rl_spine
 
@@ -10,6 +10,7 @@ cdef extern from "net/server.h" nogil:
         RL_LATENCY_BUCKETS
         RL_METHOD_COUNT
         RL_ABUSE_COUNT
+        RL_HTTP_ERROR_COUNT
         RL_HEALTH_SERVING
         RL_HEALTH_NOT_SERVING
         RL_OK
@@ -39,6 +40,7 @@ cdef extern from "net/server.h" nogil:
         uint64_t unread_bytes
         uint64_t *calls
         uint64_t *grpc_errors
+        uint64_t *http_errors
         uint64_t shed
         uint64_t deadline_passed
         uint64_t *abuse
@@ -46,6 +48,7 @@ cdef extern from "net/server.h" nogil:
         uint64_t latency_sum_ns
 
     const uint32_t *rl_latency_bounds_us
+    const uint16_t *rl_http_errors
 
     rl_server *rl_server_new(const rl_server_options *options, const rl_spine *spine) noexcept
     void rl_server_free(rl_server *server) noexcept

@@ -5,6 +5,7 @@
 
 #include "core/spine.h"
 #include "net/clock.h"
+#include "wire/http.h"
 #include "wire/http2.h"
 #include "wire/messages.h"
 #include "wire/reflection.h"
@@ -17,7 +18,7 @@ struct Service {
   uint32_t max_batch;
   const std::atomic<int> *health;  // RL_HEALTH_*, the server's
   const Reflection *reflection;    // NULL: no descriptors were given
-  Http2Counters *counters;
+  WireCounters *counters;
   int64_t max_wait_ns;  // INT64_MAX: any
   int64_t wall_ns;      // of this turn
   int64_t seen_ns;      // monotonic: since when what is being read has been waiting for us, at least
@@ -27,6 +28,7 @@ struct Service {
   std::unique_ptr<rl_verdict> verdict;
 
   Http2Handler handler();
+  HttpHandler http_handler();  // http_service.cc
 };
 
 // Tells a stream of Health/Watch what the health is now.

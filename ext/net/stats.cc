@@ -1,7 +1,11 @@
 #include "net/stats.h"
 
+#include "wire/http.h"
+
 extern "C" const uint32_t rl_latency_bounds_us[RL_LATENCY_BUCKETS] = {
     10, 25, 50, 100, 250, 500, 1'000, 2'500, 5'000, 10'000, 25'000, 50'000, 100'000, 250'000, 500'000, 1'000'000};
+
+extern "C" const uint16_t *const rl_http_errors = rl::kHttpErrors;
 
 namespace rl {
 
@@ -18,11 +22,12 @@ void WorkerStats::add_to(rl_server_stats_t *sum) const {
   sum->bytes_written += bytes_written.get();
   sum->turns += turns.get();
   sum->unread_bytes += held.get();
-  for (int i = 0; i < RL_METHOD_COUNT; ++i) sum->calls[i] += http2.calls[i].get();
-  for (int i = 0; i < kStatusCount; ++i) sum->grpc_errors[i] += http2.grpc_errors[i].get();
-  for (int i = 0; i < RL_ABUSE_COUNT; ++i) sum->abuse[i] += http2.abuse[i].get();
-  sum->shed += http2.shed.get();
-  sum->deadline_passed += http2.deadline_passed.get();
+  for (int i = 0; i < RL_METHOD_COUNT; ++i) sum->calls[i] += wire.calls[i].get();
+  for (int i = 0; i < kStatusCount; ++i) sum->grpc_errors[i] += wire.grpc_errors[i].get();
+  for (int i = 0; i < RL_HTTP_ERROR_COUNT; ++i) sum->http_errors[i] += wire.http_errors[i].get();
+  for (int i = 0; i < RL_ABUSE_COUNT; ++i) sum->abuse[i] += wire.abuse[i].get();
+  sum->shed += wire.shed.get();
+  sum->deadline_passed += wire.deadline_passed.get();
   for (int i = 0; i <= RL_LATENCY_BUCKETS; ++i) sum->latency[i] += latency[i].get();
   sum->latency_sum_ns += latency_sum_ns.get();
 }

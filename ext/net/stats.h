@@ -3,12 +3,12 @@
 #include <cstdint>
 
 #include "net/server.h"
-#include "wire/http2.h"
+#include "wire/counters.h"
 
 namespace rl {
 
 struct alignas(64) WorkerStats {
-  Http2Counters http2;
+  WireCounters wire;
   Counter closed;
   Counter held;  // bytes, now
   Counter bytes_read, bytes_written, turns;

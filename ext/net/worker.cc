@@ -52,7 +52,7 @@ Worker::Worker(uint32_t index, const rl_server_options &options, const rl_spine 
                options.max_batch,
                &state->health,
                nullptr,
-               &stats_.http2,
+               &stats_.wire,
                options.max_wait_ms ? options.max_wait_ms * kMillisecond : INT64_MAX,
                0,
                0,
@@ -60,9 +60,11 @@ Worker::Worker(uint32_t index, const rl_server_options &options, const rl_spine 
                0,
                std::make_unique<RequestArena>(),
                std::make_unique<rl_verdict>()},
+      http1_(std::make_unique<Http1Context>(Http1Options{options.max_message, options.max_header_list},
+                                            service_.http_handler(), &stats_.wire, &service_.wall_ns)),
       http2_(std::make_unique<Http2Context>(
           Http2Options{options.max_streams, options.max_message, options.max_header_list}, service_.handler(),
-          &stats_.http2)),
+          &stats_.wire)),
       timers_(monotonic_ns()),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
@@ -109,7 +111,7 @@ void Worker::wake() {
 
 uint64_t Worker::calls() const {
   uint64_t sum = 0;
-  for (const Counter &counter : stats_.http2.calls) sum += counter.get();
+  for (const Counter &counter : stats_.wire.calls) sum += counter.get();
   return sum;
 }
 
@@ -149,7 +151,10 @@ void Worker::run() {
     }
     spine.leave(spine.self, index_);
   }
+  // Closing says its last words, and may answer what waited for room.
+  spine.enter(spine.self, index_);
   take_messages();
+  spine.leave(spine.self, index_);
   while (first_) close(first_);
 }
 
@@ -174,7 +179,9 @@ void Worker::take_messages() {
     older = c->older;
     if (c->lingering) continue;
     if (health_changed) {
-      c->http2.each_watcher([&](Http2Stream *stream) { tell_watcher(service_, &c->http2, stream); });
+      if (Http2Connection *http2 = c->session.http2()) {
+        http2->each_watcher([&](Http2Stream *stream) { tell_watcher(service_, http2, stream); });
+      }
     }
     if (leave) begin_leaving(c);
     settle(c);
@@ -182,11 +189,11 @@ void Worker::take_messages() {
 }
 
 void Worker::adopt(int fd) {
-  auto *c = new (std::nothrow) Connection(http2_.get());
+  auto *c = new (std::nothrow) Connection(http1_.get(), http2_.get(), now_ns_);
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.ptr = c;
-  if (!c || !c->http2.open(now_ns_) || epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) {
+  if (!c || epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) {
     delete c;
     ::close(fd);
     stats_.closed.add(1);
@@ -215,7 +222,7 @@ int64_t Worker::jittered_age() {
 void Worker::begin_leaving(Connection *c) {
   if (c->leaving) return;
   c->leaving = true;
-  c->http2.begin_shutdown();
+  c->session.begin_shutdown();
   const int64_t grace = options_.max_connection_age_grace_ms * kMillisecond;
   if (grace > 0) c->close_at_ns = now_ns_ + grace;
   c->finish_at_ns = now_ns_ + (grace > 0 ? std::min(grace / 2, kConfirm) : kConfirm);
@@ -237,7 +244,7 @@ void Worker::serve(Connection *c, uint32_t events) {
       service_.seen_ns = c->backlog_ns ? c->backlog_ns : now_ns_;
       service_.clock.set(read_ns);
       c->backlog_ns = static_cast<size_t>(n) == kInput ? read_ns : 0;
-      c->http2.recv(input_.get(), static_cast<size_t>(n), service_.seen_ns);
+      c->session.recv(input_.get(), static_cast<size_t>(n), service_.seen_ns);
       if (!write_output(c)) return close(c);
       const uint64_t checks = service_.checks - checks_before;
       if (checks > 0) stats_.add_latency(monotonic_ns() - read_ns, checks);
@@ -259,14 +266,14 @@ void Worker::settle(Connection *c) {
 bool Worker::write_output(Connection *c) {
   do {
     if (c->output.empty()) {
-      c->has_more = c->http2.send(&output_, kWrite, now_ns_);
+      c->has_more = c->session.send(&output_, kWrite, now_ns_);
       const bool alive = !output_.failed() && write_some(c, &output_) &&
                          (output_.empty() || c->output.append(output_.data(), output_.size()));
       output_.clear();
       output_.shrink(kKeptOutput);
       if (!alive) return false;
     } else {
-      c->has_more = c->http2.send(&c->output, std::max<size_t>(options_.max_output, 1), now_ns_);
+      c->has_more = c->session.send(&c->output, std::max<size_t>(options_.max_output, 1), now_ns_);
       if (c->output.failed() || !write_some(c, &c->output)) return false;
     }
   } while (c->has_more && c->output.empty());
@@ -286,7 +293,7 @@ bool Worker::write_some(Connection *c, Buffer *from) {
 // After reading and writing: what to wait for.
 void Worker::finish_turn(Connection *c) {
   account(c);
-  if (c->output.empty() && c->http2.finished()) return linger(c);
+  if (c->output.empty() && c->session.finished()) return linger(c);
   // All that waits must leave within the stall timeout, whatever is added behind it.
   if (c->output.empty()) {
     c->unread_since_ns = 0;
@@ -295,7 +302,7 @@ void Worker::finish_turn(Connection *c) {
     c->unread_since_ns = now_ns_;
     c->unread_until = c->written + c->output.size();
   }
-  if (c->http2.stream_count() > 0) {
+  if (c->session.stream_count() > 0) {
     c->idle_since_ns = 0;
   } else if (c->idle_since_ns == 0) {
     c->idle_since_ns = now_ns_;
@@ -319,7 +326,7 @@ void Worker::set_interest(Connection *c, uint32_t interest) {
 void Worker::arm(Connection *c) {
   int64_t at = INT64_MAX;
   const int64_t stall = options_.stall_timeout_ms * kMillisecond;
-  if (stall > 0 && c->http2.owes()) at = now_ns_ + stall;
+  if (stall > 0 && c->session.owes()) at = now_ns_ + stall;
   if (stall > 0 && c->unread_since_ns) at = std::min(at, c->unread_since_ns + stall);
   if (options_.idle_timeout_ms && c->idle_since_ns && !c->leaving) {
     at = std::min(at, c->idle_since_ns + options_.idle_timeout_ms * kMillisecond);
@@ -337,8 +344,8 @@ void Worker::on_timer(Connection *c) {
   const int64_t stall = options_.stall_timeout_ms * kMillisecond;
   if (stall > 0) {
     const bool unread = c->unread_since_ns && now_ns_ - c->unread_since_ns >= stall;
-    if (unread || (c->output.empty() && c->http2.expire(now_ns_, stall))) {
-      c->http2.abort(RL_ABUSE_STALLED);
+    if (unread || (c->output.empty() && c->session.expire(now_ns_, stall))) {
+      c->session.abort(RL_ABUSE_STALLED);
       if (!write_output(c) || unread) return close(c);
       return linger(c);
     }
@@ -349,7 +356,7 @@ void Worker::on_timer(Connection *c) {
   if (is_old || is_idle) begin_leaving(c);
   if (c->finish_at_ns && now_ns_ >= c->finish_at_ns) {
     c->finish_at_ns = 0;
-    c->http2.finish_shutdown();
+    c->session.finish_shutdown();
   }
   settle(c);
 }

@@ -84,6 +84,7 @@ class Worker {
   const ServerState *state_;
   WorkerStats stats_;
   Service service_;
+  std::unique_ptr<Http1Context> http1_;
   std::unique_ptr<Http2Context> http2_;
   TimerWheel timers_;
   const int epoll_, wake_;

@@ -23,7 +23,7 @@ uint64_t burden(const Connection &c, int64_t now_ns) {
 }  // namespace
 
 void Worker::account(Connection *c) {
-  const size_t held = c->http2.held() + c->output.size();
+  const size_t held = c->session.held() + c->output.size();
   if (held == c->held) return;
   if (held < c->held || c->held == 0) c->held_since_ns = now_ns_;
   held_ += held - c->held;
@@ -39,7 +39,7 @@ void Worker::relieve() {
     for (Connection *c = first_, *older; c && held_ > max_held_ - max_held_ / 4; c = older) {
       older = c->older;
       if (c->held == 0 || burden(*c, now_ns_) < most / 2) continue;
-      c->http2.abort(RL_ABUSE_UNREAD);
+      c->session.abort(RL_ABUSE_UNREAD);
       write_output(c);
       close(c);
     }
@@ -48,7 +48,7 @@ void Worker::relieve() {
 
 // When much more is free than is used, and has been for a while.
 void Worker::plan_tidying() {
-  const size_t used = held_ + http2_->buffered;
+  const size_t used = held_ + (http1_->buffered + http2_->buffered);
   most_used_ = std::max(most_used_, used);
   const bool over = most_used_ > kMuch && used < most_used_ / 2;
   if (over || http2_->idle() > kKept) tidy_ns_ = now_ns_ + kCalm;
@@ -62,7 +62,7 @@ void Worker::tidy() {
     return;
   }
   tidy_ns_ = 0;
-  most_used_ = held_ + http2_->buffered;
+  most_used_ = held_ + (http1_->buffered + http2_->buffered);
   const uint64_t one = 1;
   if (::write(state_->untidy, &one, sizeof one) < 0) return;  // full: it has been asked
 }

@@ -1,6 +1,7 @@
 // Problem details (RFC 9457) of a denial. Limits are named, as draft-ietf-httpapi-ratelimit-headers has it; of scans
 // and lists the client learns nothing but a reference.
 #include "wire/answer.h"
+#include "wire/http.h"
 
 namespace rl {
 
@@ -9,29 +10,6 @@ namespace {
 constexpr std::string_view kProblemTypes = "https://iana.org/assignments/http-problem-types#";
 constexpr uint32_t kMaxName = 128;
 constexpr size_t kNameRoom = 6 * kMaxName + 3;
-
-std::string_view status_phrase(uint32_t status) {
-  switch (status) {
-    case 400:
-      return "Bad Request";
-    case 401:
-      return "Unauthorized";
-    case 403:
-      return "Forbidden";
-    case 404:
-      return "Not Found";
-    case 413:
-      return "Content Too Large";
-    case 429:
-      return "Too Many Requests";
-    case 451:
-      return "Unavailable For Legal Reasons";
-    case 503:
-      return "Service Unavailable";
-    default:
-      return "Request Denied";
-  }
-}
 
 bool is_violated(const rl_verdict &verdict, uint32_t i) {
   const rl_limit_state &state = verdict.states[i];

@@ -25,7 +25,7 @@ void put32(char *at, uint32_t value) {
 
 }  // namespace
 
-Http2Context::Http2Context(const Http2Options &given, const Http2Handler &h, Http2Counters *c)
+Http2Context::Http2Context(const Http2Options &given, const Http2Handler &h, WireCounters *c)
     : options(given), handler(h), counters(c) {
   if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0) return;
   Http2Events::install(callbacks);

@@ -24,7 +24,7 @@
 #include "core/view.h"
 #include "wire/budget.h"
 #include "wire/buffer.h"
-#include "wire/counter.h"
+#include "wire/counters.h"
 #include "wire/details.h"
 #include "wire/grpc.h"
 #include "wire/pool.h"
@@ -40,15 +40,6 @@ struct Http2Options {
   uint32_t max_header_list;  // bytes, counted as RFC 9113 6.5.2 does
 };
 
-// Written by the thread of the context, read by any.
-struct Http2Counters {
-  Counter calls[RL_METHOD_COUNT];
-  Counter grpc_errors[kStatusCount];
-  Counter shed;
-  Counter deadline_passed;
-  Counter abuse[RL_ABUSE_COUNT];
-};
-
 struct Http2Handler {
   void *self;
   // One whole, decompressed request message; the view is valid until return. Answers by Http2Connection's begin_message
@@ -59,7 +50,7 @@ struct Http2Handler {
 // What the connections of one thread share.
 class Http2Context {
  public:
-  Http2Context(const Http2Options &options, const Http2Handler &handler, Http2Counters *counters);
+  Http2Context(const Http2Options &options, const Http2Handler &handler, WireCounters *counters);
   Http2Context(const Http2Context &) = delete;
   Http2Context &operator=(const Http2Context &) = delete;
   ~Http2Context();
@@ -79,7 +70,7 @@ class Http2Context {
 
   const Http2Options options;
   const Http2Handler handler;
-  Http2Counters *const counters;
+  WireCounters *const counters;
   Pool pool;
   Buffer answers;   // of the connection whose turn it is, until send()
   Buffer inflated;  // the message being decompressed

@@ -33,7 +33,7 @@ struct EchoSession {
     connection->reply(stream);
   }
 
-  Http2Counters counters;
+  WireCounters counters;
   uint64_t messages = 0;
   Http2Context context;
   std::unique_ptr<Http2Connection> connection;

@@ -20,7 +20,7 @@ cdef extern from "wire/http2_probe.h" namespace "rl" nogil:
         uint32_t max_message
         uint32_t max_header_list
 
-    cdef cppclass Http2Counters:
+    cdef cppclass WireCounters:
         Counter *abuse
         Counter shed
 
@@ -48,7 +48,7 @@ cdef extern from "wire/http2_probe.h" namespace "rl" nogil:
         EchoSession(const Http2Options &options) except +
         bint open(int64_t now_ns)
         void recv(const char *bytes, size_t size, int64_t now_ns)
-        Http2Counters counters
+        WireCounters counters
         uint64_t messages
         Http2Context context
         ConnectionOwner connection

@@ -98,7 +98,7 @@ int Http2Connection::take_header(rl_view name, rl_view value) {
 void Http2Connection::finish_headers(Http2Stream *s) {
   s->headers_done = true;
   control_.earn(kTokensPerCall);
-  Http2Counters *counters = context_->counters;
+  WireCounters *counters = context_->counters;
   if (s->too_large) {
     counters->calls[RL_METHOD_UNKNOWN].add(1);
     counters->abuse[RL_ABUSE_HEADER_BOMB].add(1);

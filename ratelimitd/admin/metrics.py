@@ -150,9 +150,11 @@ class EngineCollector(Collector):
             buckets=[*buckets, ("+Inf", cumulative[-1])],
             sum_value=server["latency_sum_ns"] / 1e9,
         )
-        yield _labelled("calls", "gRPC calls by method.", "method", server["calls"].items())
+        yield _labelled("calls", "Calls by method, and by kind of proxy that asks.", "method", server["calls"].items())
         errors = list(zip(GRPC_CODES, server["grpc_errors"], strict=False))[1:]
-        yield _labelled("grpc_errors", "Calls answered with an error.", "code", errors)
+        yield _labelled("grpc_errors", "gRPC calls answered with an error.", "code", errors)
+        errors = [(str(status), count) for status, count in server["http_errors"].items()]
+        yield _labelled("http_errors", "HTTP requests that could not be decided.", "status", errors)
         yield _labelled("abuse", "Connections or calls that were cut short.", "kind", server["abuse"].items())
         yield _counter("shed", "Calls refused for our own overload.", server["shed"])
         yield _counter(

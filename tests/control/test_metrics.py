@@ -50,6 +50,7 @@ class Counted:
                 "unread_bytes": 7,
                 "calls": {"envoy_check": 1, "check": 2},
                 "grpc_errors": [0] * 8 + [5] + [0] * 8,
+                "http_errors": {400: 7, 404: 0},
                 "shed": 4,
                 "deadline_passed": 0,
                 "abuse": {"malformed": 5, "stalled": 6},
@@ -134,6 +135,7 @@ def test_what_was_counted_is_what_is_read(samples: dict[tuple[str, frozenset[tup
     assert (value("responses_total", decision="allow"), value("responses_total", decision="deny")) == (5, 6)
     assert (value("shadow_denied_responses_total"), value("response_bytes_total")) == (2, 70)
     assert value("grpc_errors_total", code="RESOURCE_EXHAUSTED") == 5
+    assert value("http_errors_total", status="400") == 7
     assert value("abuse_total", kind="stalled") == 6
     assert value("shed_total") == 4
     assert value("keys") == 5

@@ -1,0 +1,1 @@
+"""Real proxies in front of the server, configured by the very files in examples/."""
