@@ -16,6 +16,7 @@ struct Proxy {
   std::string_view method_field, target_field;  // empty: the method and path of the question itself
   bool tells_host;                              // X-Forwarded-Host is its own word
   uint16_t deny_status;
+  bool query_is_clients = false;  // it asks with the client's query behind the path that it was told to use
 };
 
 constexpr std::string_view kOriginalMethod = "x-original-method", kOriginalTarget = "x-original-uri";
@@ -26,7 +27,7 @@ constexpr Proxy kProxies[] = {
     {"nginx", RL_METHOD_AUTH_NGINX, kOriginalMethod, kOriginalTarget, false, 403},
     {"haproxy", RL_METHOD_AUTH_HAPROXY, kOriginalMethod, kOriginalTarget, false, 0},
     {"traefik", RL_METHOD_AUTH_TRAEFIK, kForwardedMethod, kForwardedTarget, true, 0},
-    {"caddy", RL_METHOD_AUTH_CADDY, kForwardedMethod, kForwardedTarget, true, 0},
+    {"caddy", RL_METHOD_AUTH_CADDY, kForwardedMethod, kForwardedTarget, true, 0, true},
     {"envoy", RL_METHOD_AUTH_ENVOY, {}, {}, false, 0},
 };
 
@@ -48,12 +49,10 @@ DecodeError read_option(std::string_view option, AuthDoor *door) {
   return nullptr;
 }
 
-DecodeError read_options(std::string_view text, char separator, AuthDoor *door) {
+DecodeError read_options(std::string_view text, AuthDoor *door) {
   while (!text.empty()) {
-    const size_t end = std::min(text.find(separator), text.size());
-    if (end > 0) {
-      if (DecodeError error = read_option(text.substr(0, end), door)) return error;
-    }
+    const size_t end = std::min(text.find(';'), text.size());
+    if (DecodeError error = read_option(text.substr(0, end), door)) return error;
     text.remove_prefix(std::min(end + 1, text.size()));
   }
   return nullptr;
@@ -187,21 +186,21 @@ DecodeError read_auth_target(rl_view target, bool *found, AuthDoor *door) {
   }
   if (!proxy || (!text.empty() && text[0] != '?' && text[0] != ';' && text[0] != '/')) return nullptr;
   *door = {.method = proxy->method, .domain = {}, .rest = {}, .deny_status = proxy->deny_status};
-  const bool takes_rest = proxy->method_field.empty();
   std::string_view options;
   if (text.starts_with(';')) {
     const size_t end = std::min(text.find_first_of("/?"), text.size());
     options = text.substr(1, end - 1);
     text.remove_prefix(end);
   }
+  const bool takes_rest = proxy->method_field.empty();
   if (!takes_rest && text.starts_with('/')) return nullptr;
   *found = true;
-  if (DecodeError error = read_options(options, ';', door)) return error;
   if (takes_rest) {
     door->rest = text.empty() ? rl_view{"/", 1} : view_of(text);
-    return nullptr;
+  } else if (!text.empty() && !proxy->query_is_clients) {
+    return "query: options stand behind a semicolon, not here";
   }
-  return text.empty() ? nullptr : read_options(text.substr(1), '&', door);
+  return read_options(options, door);
 }
 
 DecodeError decode_forward_auth(const HttpCall &call, const AuthDoor &door, RequestArena *arena, rl_request *out) {

@@ -11,8 +11,8 @@
 //   /auth/envoy/...  the method and what follows in the path
 //
 // In all of them the last entry of X-Forwarded-For is the address that the proxy was asked from. Options come from
-// whoever configured the proxy: "?domain=shop&deny_status=403", or ";domain=shop" behind the proxy's name where the
-// query is the client's.
+// whoever configured the proxy, behind the path: "/auth/nginx;domain=shop;deny_status=401". Never from the query: some
+// proxies leave the client's there.
 #pragma once
 #include "wire/http.h"
 #include "wire/messages.h"

@@ -14,7 +14,7 @@ namespace rl {
 // A whole request. Views are valid until the handler returns.
 struct HttpCall {
   rl_view method;
-  rl_view target;     // in origin form, with the query ("/auth/nginx?domain=shop")
+  rl_view target;     // in origin form, with the query ("/auth/nginx")
   rl_view authority;  // Host or :authority; may be empty
   rl_view scheme;     // of HTTP/2; else empty
   const rl_pair *fields;

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from ..e2e import serving
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 POLICY = Path(__file__).parent / "policy.yaml"
-PATH = "/usr/local/bin:/usr/bin:/usr/sbin:/root/go/bin"
+PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", str(Path(sys.executable).parent)])
 
 
 @dataclass
@@ -52,13 +54,19 @@ def program(name: str) -> str:
     return found
 
 
-def configured(example: str, ports: Ports, own_port: int) -> str:
-    """The text of an example that listens on own_port, asks 127.0.0.1:8081 and forwards to 127.0.0.1:8000."""
+def configured(example: str, ports: Ports) -> str:
+    """The text of an example, which listens on 8080, asks 8081 and forwards to 8000, on other ports."""
     text = (EXAMPLES / example).read_text()
-    for own, other in ((own_port, ports.proxy), (8081, ports.ratelimitd), (8000, ports.app)):
-        assert f"127.0.0.1:{own}" in text
-        text = text.replace(f"127.0.0.1:{own}", f"127.0.0.1:{other}")
+    for own, other in ((8080, ports.proxy), (8081, ports.ratelimitd), (8000, ports.app)):
+        text = text.replace(f":{own}", f":{other}").replace(f"port_value: {own}", f"port_value: {other}")
     return text
+
+
+def with_line(text: str, line: str, added: str) -> str:
+    """One more line behind the one that ends with `line`, as far indented."""
+    found = next(whole for whole in text.splitlines() if whole.endswith(line))
+    indent = found[: len(found) - len(found.lstrip())]
+    return text.replace(found, f"{found}\n{indent}{added}", 1)
 
 
 def answering(port: int) -> bool:
@@ -68,19 +76,46 @@ def answering(port: int) -> bool:
 
 @contextmanager
 def nginx(ports: Ports, directory: Path) -> Iterator[None]:
-    extra = directory / "test.conf"
+    extra, config = directory / "test.conf", directory / "nginx.conf"
     names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     extra.write_text("access_log off;\n" + "".join(f"{name}_temp_path {directory / name};\n" for name in names))
-    config = directory / "nginx.conf"
-    text = configured("nginx/nginx.conf", ports, 8080)
-    config.write_text(text.replace("http {", f"http {{ include {extra};", 1))
+    config.write_text(with_line(configured("nginx/nginx.conf", ports), "http {", f"include {extra};"))
     directives = f"daemon off; master_process off; pid {directory / 'pid'};"
     command = [program("nginx"), "-p", str(directory), "-e", "stderr", "-c", str(config), "-g", directives]
     with serving.running(command, directory / "nginx.log"):
         yield
 
 
-PROXIES = {"nginx": nginx}
+@contextmanager
+def haproxy(ports: Ports, directory: Path) -> Iterator[None]:
+    for name in ("haproxy.cfg", "ratelimitd.lua"):
+        (directory / name).write_text(configured(f"haproxy/{name}", ports))
+    with serving.running([program("haproxy"), "-f", str(directory / "haproxy.cfg")], directory / "haproxy.log"):
+        yield
+
+
+@contextmanager
+def caddy(ports: Ports, directory: Path) -> Iterator[None]:
+    """It believes its peer's X-Forwarded-For, as behind a balancer; else all tests would be one client."""
+    text = configured("caddy/Caddyfile", ports)
+    block = f"forward_auth 127.0.0.1:{ports.ratelimitd} {{"
+    (directory / "Caddyfile").write_text(with_line(text, block, "\ttrusted_proxies 127.0.0.0/8"))
+    command = [program("caddy"), "run", "--config", str(directory / "Caddyfile")]
+    with serving.running(command, directory / "caddy.log"):
+        yield
+
+
+@contextmanager
+def envoy(ports: Ports, directory: Path) -> Iterator[None]:
+    """For a loopback peer Envoy would append the address of its own machine: the tests stand for a balancer instead."""
+    text = configured("envoy/envoy-http.yaml", ports)
+    (directory / "envoy.yaml").write_text(with_line(text, "use_remote_address: true", "skip_xff_append: true"))
+    command = [program("envoy"), "-c", str(directory / "envoy.yaml"), "--disable-hot-restart", "--concurrency", "1"]
+    with serving.running([*command, "-l", "warning"], directory / "envoy.log"):
+        yield
+
+
+PROXIES = {"nginx": nginx, "haproxy": haproxy, "caddy": caddy, "envoy": envoy}
 
 
 def started(name: str, ports: Ports, directory: Path) -> AbstractContextManager[None]:

@@ -347,7 +347,7 @@ def test_chunks_that_are_refused(victim, body):
         b"GET http://x/auth HTTP/1.1",
         b"GET HTTP://X/auth HTTP/1.1",
         b"BREW /auth HTTP/1.1",
-        b"GET /auth?domain=a HTTP/1.1",
+        b"GET /auth;domain=a HTTP/1.1",
     ],
 )
 def test_what_is_accepted(victim, line):
