@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,24 @@ def test_denials_over_the_wire_lead_to_a_ban(shared: Server) -> None:
     (row,) = listed(shared, ip)
     assert (row["domain"], row["penalty"], row["key"], row["level"]) == ("shop", "brute-force", ip, 1)
     assert row["until"].endswith("Z")
+
+
+def test_workers_that_ban_at_once_ban_once(shared: Server) -> None:
+    ip = "198.51.100.5"
+
+    def hammer() -> None:
+        with Client(shared.addresses[0]) as client:
+            for _ in range(100):
+                client.check(Request(source_address=ip, path="/login", method="POST"))
+
+    threads = [threading.Thread(target=hammer) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (row,) = listed(shared, ip)
+    assert row["level"] == 1
+    assert check(shared, ip).reason == "penalty"
 
 
 def test_a_ban_by_hand_and_its_end(shared: Server) -> None:
