@@ -47,9 +47,9 @@ def _list(context: Context, request: Request) -> Response:
     text = request.query_params.get("n", "100")
     if not (text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= MAX_LISTED):
         return refusal(400, f"n={text!r} is not a number from 1 to {MAX_LISTED}")
-    found = context.engine.bans(int(text))
-    rows = sorted(found, key=lambda ban: (-ban["until_ms"], ban["domain"], ban["penalty"], ban["key"]))
-    return answer({"bans": [_row(ban) for ban in rows]})
+    found = context.engine.bans(MAX_LISTED)
+    found.sort(key=lambda ban: (-ban["until_ms"], ban["domain"], ban["penalty"], ban["key"]))
+    return answer({"bans": [_row(ban) for ban in found[: int(text)]]})
 
 
 def _row(ban: dict[str, Any]) -> dict[str, Any]:

@@ -118,6 +118,14 @@ def test_what_cannot_be_banned(shared: Server, query: dict[str, str], status: in
     assert word in answer.text
 
 
+def test_the_longest_ban_comes_first(shared: Server) -> None:
+    for number in (1, 3, 2):
+        params = {"penalty": "brute-force", "key": f"198.51.100.6{number}", "for": f"{100 + number}d"}
+        assert httpx.post(f"{shared.admin}/bans", params=params).json()["banned"]
+    rows = httpx.get(f"{shared.admin}/bans", params={"n": "2"}).json()["bans"]
+    assert [row["key"] for row in rows] == ["198.51.100.63", "198.51.100.62"]
+
+
 def test_a_list_is_bounded_and_a_page_of_another_origin_bans_nobody(shared: Server) -> None:
     for bad in ("0", "10001", "-1", "x", "0000010"):
         assert httpx.get(f"{shared.admin}/bans", params={"n": bad}).status_code == 400
