@@ -87,7 +87,7 @@ cdef void check_response(
     verdict_begin(verdict)
     verdict.status = response.status
     mine.watched_list.size = 0
-    mine.watched_penalty = -1
+    mine.watched_penalty = mine.made = -1
     if mine.pinned == NULL or mine.broken:
         verdict_deny(verdict, RL_REASON_OVERLOAD, 503)
         rl_count(&mine.totals.overload, 1)
@@ -156,6 +156,7 @@ cdef bint _check_lists(check_worker *mine, const snapshot_domain *domain, rl_ver
 cdef void _finish(
     check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, rl_verdict *verdict
 ) noexcept nogil:
+    cdef bint banned = domain.penalty_count and mine.made >= 0
     cdef uint32_t weight
     if verdict.decision == RL_DENY:
         verdict.reference = _random(mine)
@@ -167,6 +168,7 @@ cdef void _finish(
     worker_count(mine, domain.slot, verdict.reason)
     if verdict.shadow_denied:
         worker_count(mine, domain.slot, COUNT_SHADOW)
+    if verdict.shadow_denied or banned:
         if self.denials_per_second:
             # Rarer than other allows, and what a trial is about: a sample of both would miss most.
             if tell_may_deny(self, &mine.watched, now_ns, &weight):

@@ -54,6 +54,8 @@ cdef struct event:
     uint8_t decider       # DECIDER_*
     event_text domain
     event_text decided_by
+    event_text banned_by  # the penalty that banned a key after this check, ...
+    uint32_t banned_s     # ... and for how long; 0: none did
     event_text key
     event_text client
     event_text method

@@ -92,6 +92,8 @@ cdef object ring_pop(event_ring *ring, int limit):
             "decider": DECIDERS[one.decider],
             "limit": _text(&one.decided_by),
             "key": _text(&one.key),
+            "banned_by": _text(&one.banned_by),
+            "banned_seconds": one.banned_s,
             "client": _text(&one.client),
             "method": _text(&one.method),
             "path": one.path.data[:one.path.size].decode("utf-8", "replace"),

@@ -47,7 +47,7 @@ cdef bint penalties_check(check_shared *self, check_worker *mine, const snapshot
     cdef ban known
     cdef int64_t now_ms = check_clock(self, now_ns), until_ms = 0
     cdef uint32_t turn
-    mine.watched_penalty = mine.penalty = -1
+    mine.watched_penalty = mine.penalty = mine.made = -1
     if not bans_any(self.bans):
         return False
     for turn in range(_applying(mine, domain, ids)):
@@ -210,8 +210,10 @@ cdef void _ban(
     if not bans_raise(self.bans, digest, &text, penalty.steps, penalty.step_count, penalty.forgive_ms, now_ms, &made):
         return
     worker_count(mine, penalty.slot, COUNT_BANS)
+    mine.made = id
+    mine.made_s = _seconds(made.until_ms - now_ms)
     if verdict.decision == RL_DENY and not penalty.shadow:
-        verdict.retry_after_s = max(verdict.retry_after_s, _seconds(made.until_ms - now_ms))
+        verdict.retry_after_s = max(verdict.retry_after_s, mine.made_s)
 
 
 cdef uint8_t _copy(char *to, rl_view text, uint32_t most) noexcept nogil:

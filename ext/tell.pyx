@@ -90,6 +90,11 @@ cdef void tell(
     out.more = <uint8_t>(verdict.match_count - out.match_count)
     for index in range(out.match_count):
         event_set_match(&out.matches[index], &verdict.matches[index])
+    out.banned_by.size = 0
+    out.banned_s = 0
+    if domain.penalty_count and mine.made >= 0:
+        event_set(&out.banned_by, domain.penalties[mine.made].name)
+        out.banned_s = mine.made_s
     _log_decider(self, mine, domain, verdict, out)
     ring_push(&mine.ring)
 

@@ -77,6 +77,8 @@ cdef struct check_worker:
     rl_view watched_list        # of this check: the first list in the shadow that objects. Only where the domain has lists
     int64_t watched_penalty     # the same: the index of a penalty, or -1. Only where the domain has penalties
     int64_t penalty             # of this check: the index of the penalty that denies
+    int64_t made                # of this check: the index of the penalty that banned a key for made_s seconds, or -1. The same
+    uint32_t made_s
 
 
 cdef struct check_shared:

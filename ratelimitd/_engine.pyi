@@ -43,6 +43,8 @@ class Event(TypedDict):
     decider: str
     limit: str  # its name: of that limit, list, penalty or rule. When nothing decided: the tightest limit
     key: str  # the key's text, at most 128 bytes, or its hash when the domain asks for it
+    banned_by: str  # the penalty that banned a key after this check, "": none did
+    banned_seconds: int
     client: str
     method: str
     path: str  # at most 256 bytes

@@ -108,6 +108,8 @@ def decision_fields(event: Event, values: str = "redacted") -> dict[str, Any]:
         ("decider", event["decider"]),
         ("limit", event["limit"]),
         ("key", printable(event["key"])),
+        ("banned_by", event["banned_by"]),
+        ("banned_seconds", event["banned_seconds"]),
         ("client", event["client"]),
         ("method", printable(event["method"])),
         ("path", printable(event["path"] if shows_all else without_values(event["path"]))),

@@ -24,6 +24,8 @@ def event(**changed: Any) -> Any:
         "decider": "limit",
         "limit": "login",
         "key": "203.0.113.7",
+        "banned_by": "",
+        "banned_seconds": 0,
         "client": "203.0.113.7",
         "method": "POST",
         "path": '/login?x="\n\x1b[31m',

@@ -340,3 +340,18 @@ def test_a_domain_counts_its_bans_and_tells_them_in_the_log() -> None:
     )
     row = {"domain": "shop", "limit": "", "list": "", "penalty": "brute", "decision": "deny", "reason": "penalty"}
     assert {**row, "count": 1} in made.stats()["decisions"]
+
+
+def test_the_log_tells_who_was_banned_after_what() -> None:
+    made = engine(BRUTE)
+    deny(made, 0)
+    told = [(event["reason"], event["banned_by"], event["banned_seconds"]) for event in made.events()]
+    assert told == [*[("over_limit", "", 0)] * 2, ("over_limit", "brute", 600)]
+    assert made.inspect_response({"path": "/"}, {"status": 200})["decision"] == "allow"
+
+
+def test_a_ban_after_an_allowed_check_is_told_too() -> None:
+    made = engine("penalties: {bad: {key: client.ip, after: {score: 5, within: 1m}, ban: 1m}}" + SCAN % "detect")
+    ask(made, 0)
+    ask(made, 0, path="/a?q=attack")
+    assert [(event["decision"], event["banned_by"]) for event in made.events()] == [("allow", "bad")]
