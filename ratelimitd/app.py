@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -38,6 +39,9 @@ from ratelimitd.progress import told
 from ratelimitd.reload import Reloader
 from ratelimitd.settings import Settings
 from ratelimitd.summary import plural, summary
+from ratelimitd.sync.cluster import Cluster, fetch_hash_key
+from ratelimitd.sync.options import Options, options
+from ratelimitd.sync.options import hash_key as read_hash_key
 from ratelimitd.top import Top
 
 DRAIN_POLL_SECONDS = 0.02
@@ -54,7 +58,31 @@ def serve(settings: Settings) -> int:
     log = configure(settings.log_level, settings.log_format)
     for line in process_settings.misspelt():
         log.warning(line)
-    return asyncio.run(Process(settings, log).run())
+    return asyncio.run(_run(settings, log))
+
+
+async def _run(settings: Settings, log: Logger) -> int:
+    store = _store(settings)
+    hash_key = read_hash_key(settings.hash_key_file) if settings.hash_key_file else os.urandom(16)
+    if store is not None and not settings.hash_key_file:
+        hash_key = await fetch_hash_key(store, hash_key, log)
+    return await Process(settings, log, hash_key, store).run()
+
+
+def _store(settings: Settings) -> Options | None:
+    if not settings.redis:
+        return None
+    return options(
+        settings.redis,
+        prefix=settings.redis_prefix,
+        password_file=settings.redis_password_file,
+        provider=settings.redis_credentials,
+        ca=settings.redis_ca,
+        certificate=settings.redis_cert,
+        key=settings.redis_key,
+        interval_ms=settings.sync_interval_ms,
+        wait=settings.redis_wait_seconds,
+    )
 
 
 def yield_to_workers() -> None:
@@ -69,7 +97,7 @@ def key_parts(item: Limit | Penalty) -> list[str]:
 class Process:
     """One serving process, from start to exit."""
 
-    def __init__(self, settings: Settings, log: Logger) -> None:
+    def __init__(self, settings: Settings, log: Logger, hash_key: bytes, store: Options | None) -> None:
         self._settings = settings
         self._log = log
         self._workers = settings.workers or process_settings.usable_cpus()
@@ -83,6 +111,7 @@ class Process:
             workers=self._workers,
             max_keys=settings.max_keys,
             max_bans=settings.max_bans,
+            hash_key=hash_key,
             sample=settings.log_sample,
             allows_per_second=settings.log_allows,
             denials_per_second=settings.log_denials,
@@ -92,6 +121,11 @@ class Process:
         path = Path(settings.policy) if settings.policy else starter_policy()
         self._reloader = Reloader(path, load_policy, self._prepare, self._engine.publish, compare, log)
         self._admin: admin.Server | None = None
+        self._cluster: Cluster | None = None
+        if store is not None:
+            node = secrets.randbits(32)
+            self._engine.sync_start(node)
+            self._cluster = Cluster(self._engine, store, node, hash_key, log)
 
     # The policy.
 
@@ -110,6 +144,13 @@ class Process:
             d.name.decode(): {penalty.name.decode(): key_parts(penalty) for penalty in d.penalties}
             for d in self._plan().domains
         }
+
+    def _rates(self) -> list[tuple[str, str, float]]:
+        return [
+            (d.name.decode(), limit.name.decode(), limit.rate.limit * 1000 / limit.rate.window_ms)
+            for d in self._plan().domains
+            for limit in d.limits
+        ]
 
     def _plan(self) -> Plan:
         return self._reloader.policy.plan if self._reloader.policy else Plan()
@@ -130,6 +171,8 @@ class Process:
         yield_to_workers()
         self._pump.start()
         self._spawn("reload", self._reloader.run())
+        if self._cluster is not None:
+            self._spawn("cluster", self._cluster.run())
         if listener is not None:
             self._admin = admin.server(admin.build(self._context(), remote=self._settings.admin_allow_remote))
             self._spawn("admin", self._admin.serve(sockets=[listener]))
@@ -177,6 +220,8 @@ class Process:
             penalties=self._penalties,
             duration=parse_duration,
             top=self._top.report,
+            store=lambda: self._cluster.status() if self._cluster is not None else None,
+            rates=self._rates,
         )
 
     def _ready_line(self, policy: Policy, bound: list[str], admin_address: str) -> str:
@@ -240,5 +285,7 @@ class Process:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._cluster is not None:
+            await self._cluster.leave()
         if self._settings.admin.startswith("unix:"):
             Path(self._settings.admin.removeprefix("unix:")).unlink(missing_ok=True)

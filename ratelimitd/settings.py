@@ -20,6 +20,7 @@ CACHE_NAME = "ratelimitd"
 MAX_WORKERS = 64  # RL_MAX_WORKERS in net/server.h
 
 _SERVE = "What is served"
+_STORE = "The shared store"
 _LOGS = "Logs"
 _LIFE = "Start and stop"
 _BOUNDS = "Bounds on callers"
@@ -77,6 +78,42 @@ class Settings:
         "Keeps compiled pattern databases, for a quicker start: a directory, off, or auto: the system's or the user's.",
         _SERVE,
         metavar="DIR",
+    )
+
+    redis: str = _setting(
+        "",
+        "Shares counts with other nodes: redis://[USER:PASSWORD@]HOST:PORT[,HOST:PORT...][/DATABASE or /SERVICE], "
+        "rediss:// for TLS. One server, Sentinels or a cluster: that is found out. Unset: this node counts alone.",
+        _STORE,
+        metavar="URL",
+    )
+    redis_prefix: str = _setting("ratelimitd", "What all keys in the store begin with.", _STORE, metavar="TEXT")
+    redis_password_file: str = _setting("", "The password is in this file.", _STORE, metavar="FILE")
+    redis_credentials: str = _setting(
+        "",
+        "Where credentials come from: elasticache:USER:CACHE:REGION (IAM), or MODULE:NAME of a redis-py "
+        "CredentialProvider.",
+        _STORE,
+        metavar="PROVIDER",
+    )
+    redis_ca: str = _setting("", "Certificates that sign the store's. Unset: the system's.", _STORE, metavar="FILE")
+    redis_cert: str = _setting("", "Our certificate, when the store wants one.", _STORE, metavar="FILE")
+    redis_key: str = _setting("", "Its key.", _STORE, metavar="FILE")
+    redis_wait_seconds: float = _setting(
+        3.0, "At start: how long to wait for a store that does not answer.", _STORE, high=60
+    )
+    sync_interval_ms: int = _setting(
+        100,
+        "Counts are exchanged this often. Nodes x rate x interval is what they may admit too much.",
+        _STORE,
+        low=10,
+        high=10_000,
+    )
+    hash_key_file: str = _setting(
+        "",
+        "32 hexadecimal digits that keys are hashed by, the same on all nodes. Unset: what the store keeps or random.",
+        _STORE,
+        metavar="FILE",
     )
 
     log_level: str = _setting(

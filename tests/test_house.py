@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "cache": (),
     "log": ("_engine", "redact", "top"),
     "background": (),
+    "sync": ("_engine", "errors", "log"),
     "reload": ("_engine", "policy", "waf", "errors", "log", "background"),
     "summary": ("policy.plan", "waf.program"),
     "trial": ("_engine", "cache", "policy", "waf", "errors"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -54,6 +54,61 @@ class Engine(Protocol):
     def dump(self) -> str: ...
 
 
+class Flushes(Protocol):
+    """A histogram of seconds: a count for each bound and one for what is longer."""
+
+    @property
+    def bounds(self) -> Sequence[float]: ...
+    @property
+    def counts(self) -> Sequence[int]: ...
+    @property
+    def sum(self) -> float: ...
+
+
+class StoreMaster(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def shards(self) -> int: ...
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def trouble(self) -> str: ...
+    @property
+    def silent_seconds(self) -> float: ...
+
+
+class Store(Protocol):
+    """The shared store as this node sees it (sync/status.py)."""
+
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def problem(self) -> str: ...
+    @property
+    def masters(self) -> Sequence[StoreMaster]: ...
+    @property
+    def nodes(self) -> Sequence[str]: ...
+    @property
+    def lost_shards(self) -> int: ...
+    @property
+    def staleness_seconds(self) -> float: ...
+    @property
+    def clock_offset_ms(self) -> float: ...
+    @property
+    def interval_seconds(self) -> float: ...
+    @property
+    def flushes(self) -> Flushes: ...
+    @property
+    def errors(self) -> Mapping[str, int]: ...
+    @property
+    def resyncs(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Callables read the moment they are called: the process moves on between two requests."""
@@ -68,3 +123,5 @@ class Context:
     penalties: Callable[[], dict[str, dict[str, list[str]]]]  # the same of penalties
     duration: Callable[[str], int]  # ms of "10m"; ValueError
     top: Callable[[int], dict[str, object]]
+    store: Callable[[], Store | None] = lambda: None  # None: this node counts alone
+    rates: Callable[[], Iterable[tuple[str, str, float]]] = tuple  # domain, limit, hits per second

@@ -1,5 +1,5 @@
-"""/healthz: the process lives. /readyz: it answers checks; a broken reload leaves it ready, but degraded and saying
-why.
+"""/healthz: the process lives. /readyz: it answers checks; a broken reload or a lost store leaves it ready, but
+degraded and saying why.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from ratelimitd.admin.answer import answer
 from ratelimitd.admin.context import Context, Reload
+from ratelimitd.admin.store import detail as store_detail
 
 
 def reload_detail(reload: Reload) -> dict[str, Any]:
@@ -32,7 +33,12 @@ def routes(context: Context) -> list[Route]:
 
     async def readyz(request: Request) -> Response:
         serving, reload = context.serving(), context.reload()
-        status = "draining" if not serving else "ready" if reload.ok else "degraded"
-        return answer({"status": status, "policy": reload_detail(reload)}, 200 if serving else 503)
+        store = context.store()
+        well = reload.ok and (store is None or store.ok)
+        status = "draining" if not serving else "ready" if well else "degraded"
+        body = {"status": status, "policy": reload_detail(reload)}
+        if store is not None:
+            body["store"] = store_detail(store)
+        return answer(body, 200 if serving else 503)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]

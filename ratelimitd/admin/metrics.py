@@ -29,6 +29,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ratelimitd.admin.context import Context
+from ratelimitd.admin.store import StoreCollector
 
 MAX_LIMITS = 1000
 MAX_RULES = 1000
@@ -254,6 +255,7 @@ def _seconds(microseconds: int) -> str:
 def routes(context: Context) -> list[Route]:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(EngineCollector(context))
+    registry.register(StoreCollector(context.store, context.rates))
     ProcessCollector(registry=registry)
 
     def metrics(request: Request) -> Response:  # in a thread: a swap may make the engine's stats wait

@@ -1,0 +1,112 @@
+"""Exchanges counts with one master: what changed here goes out, everyone else's hits come back."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import NoScriptError
+
+from ratelimitd.errors import EngineError
+from ratelimitd.sync.faults import StoreError
+from ratelimitd.sync.layout import Layout
+from ratelimitd.sync.script import SHA, TEXT, arguments
+from ratelimitd.sync.topology import Master
+
+if TYPE_CHECKING:
+    from ratelimitd._engine import Engine, Packed
+
+MOST = 2000  # counters of a shard in one call: about 10 ms of the server's time
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a shard looked like at the last flush. Another text, or a number that fell: the store lost data."""
+
+    text: bytes = b""
+    flushes: int = 0
+    master: str = ""
+
+
+@dataclass(slots=True)
+class Flusher:
+    """One for all masters; a master is flushed by one task at a time."""
+
+    engine: Engine
+    layout: Layout
+    node: int
+    seen: dict[int, Seen] = field(default_factory=dict)
+    resyncs: int = 0
+
+    async def flush(self, master: Master) -> list[Exception] | None:
+        """Everything that is dirty, up to MOST counters of each shard.
+
+        The errors of those shards that failed; None when there was nothing to send.
+
+        Raises what redis-py raises when the master fails as a whole. Whatever did not arrive stays dirty.
+        """
+        packed = self.engine.sync_pack(master.shards, MOST)
+        if not packed:
+            return None
+        try:
+            replies = await self._exchange(master, packed)
+        except BaseException:
+            for _, groups in packed:
+                self.engine.sync_unsent(groups)
+            raise
+        return [error for one, reply in zip(packed, replies, strict=True) for error in self._take(master, one, reply)]
+
+    async def _exchange(self, master: Master, packed: list[Packed]) -> list[Any]:
+        replies = await self._send(master, packed)
+        unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            await master.client.script_load(TEXT)
+            again = await self._send(master, [packed[at] for at in unknown])
+            for at, reply in zip(unknown, again, strict=True):
+                replies[at] = reply
+        return replies
+
+    async def _send(self, master: Master, packed: list[Packed]) -> list[Any]:
+        pipeline = master.client.pipeline(transaction=False)
+        for one in packed:
+            pipeline.execute_command("EVALSHA", SHA, *arguments(self.layout, self.node, secrets.token_hex(8), one))
+        return await pipeline.execute(raise_on_error=False)
+
+    def _take(self, master: Master, packed: Packed, reply: Any) -> list[Exception]:
+        shard, groups = packed
+        if isinstance(reply, Exception):
+            self.engine.sync_unsent(groups)
+            return [reply]
+        try:
+            text, flushes, *others = reply
+            self.engine.sync_merge(groups, others)
+            self._look(master, shard, text, int(flushes))
+        except (TypeError, ValueError, EngineError) as error:
+            self.engine.sync_unsent(groups)
+            return [StoreError("nonsense", f"it answers the flush of shard {shard} with nonsense ({error})")]
+        return []
+
+    def _look(self, master: Master, shard: int, text: bytes, flushes: int) -> None:
+        """Sends all again that is ours when the store may have lost it: a promoted replica lacks the last writes."""
+        known = self.seen.setdefault(shard, Seen(text, 0, master.name))
+        if known.text != text or flushes < known.flushes or known.master != master.name:
+            self.resync([shard])
+        known.text, known.flushes, known.master = text, flushes, master.name
+
+    def resync(self, shards: list[int]) -> None:
+        self.resyncs += len(shards)
+        self.engine.sync_resync(shards)
+
+    async def compare(self, master: Master) -> None:
+        """Asks for the generations of shards that may not have been flushed for long."""
+        shards = [shard for shard in master.shards if shard in self.seen]
+        if not shards:
+            return
+        pipeline = master.client.pipeline(transaction=False)
+        for shard in shards:
+            pipeline.hget(self.layout.generations[shard], "text")
+        for shard, text in zip(shards, await pipeline.execute(), strict=True):
+            if text != self.seen[shard].text:
+                del self.seen[shard]  # the next flush sees another again
+                self.resync([shard])
