@@ -29,7 +29,8 @@ BEAT_SECONDS = 1.0
 LOOK_SECONDS = 10.0  # between two looks at who the masters are, when nobody says MOVED
 LOST_SECONDS = 1.5  # of silence, until a master's shards count as lost
 STEP_MS = 50  # of our clock against the monotonic one: not drift
-LAST_SECONDS = 2.0  # for the last flush
+LAST_SECONDS = 2.0  # for the last flushes
+LAST_FLUSHES = 100
 
 
 async def fetch_hash_key(options: Options, ours: bytes, log: Logger) -> bytes:
@@ -92,7 +93,7 @@ class Cluster:
         """After the last check: flushes what is left and takes this node off the list."""
         with contextlib.suppress(Exception):
             async with asyncio.timeout(LAST_SECONDS):
-                await asyncio.gather(*(self._flush(master) for master in self._topology.masters.values()))
+                await asyncio.gather(*(self._flush_rest(master) for master in self._topology.masters.values()))
                 keeper = self._topology.master(self._layout.slot)
                 if keeper is not None:
                     await heartbeat.unregister(keeper, self._layout, self._name)
@@ -154,6 +155,11 @@ class Cluster:
                 self._answered(master)
         finally:
             master.busy = False
+
+    async def _flush_rest(self, master: Master) -> None:
+        for _ in range(LAST_FLUSHES):
+            if await self._flusher.flush(master) is None:
+                return
 
     # Heartbeats.
 
