@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import edge
 from .bench import Bench
 from .servers import ROOT, BenchError, Cores, Server, grpcio_command
 from .waf import OURS, Turn, bounds, engines, over_grpc, turn
@@ -241,6 +242,15 @@ def waf_bounds(found: dict[str, Any]) -> Iterator[Figure]:
     yield Figure("memory of a profile that shares rules", found["profile_bytes"] / 1024, "KB", at_most=WAF_PROFILE_KB)
 
 
+def doors(bench: Bench) -> Iterator[Figure]:
+    """What each door costs beside the decision. Of the edge: its own time, without the call to the network."""
+    bench.say("the edge's own time")
+    for name, microseconds in edge.overheads().items():
+        yield Figure(f"{name}: own time", microseconds, "us", at_most=300)
+    beside = f"{edge.import_ms(edge.GRPC):.0f} ms with gRPC"
+    yield Figure("Lambda authorizer: import", edge.import_ms(edge.STDLIB), "ms", at_most=150, detail=beside)
+
+
 GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "throughput": throughput,
     "latency": latency,
@@ -249,4 +259,5 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "keys": keys,
     "accuracy": accuracy,
     "waf": waf,
+    "doors": doors,
 }
