@@ -11,7 +11,7 @@ from ratelimitd.client.outcome import CheckError, OnError, complain, made_up, se
 from ratelimitd.client.request import Request
 from ratelimitd.client.verdict import Verdict
 
-BODY_LIMIT = 64 << 10  # bytes
+BODY_LIMIT = 128 << 10  # bytes: as many as a policy scans unless it says otherwise
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
