@@ -21,7 +21,7 @@ CXX := $(shell command -v ccache >/dev/null 2>&1 && echo "ccache g++" || echo g+
 CC := $(shell command -v ccache >/dev/null 2>&1 && echo "ccache gcc" || echo gcc)
 export CXX CC
 
-.PHONY: help serve build test lint format sanitize fuzz bench clean system system-test system-fuzz
+.PHONY: help serve build test lint format sanitize fuzz bench clean client-wheel layer system system-test system-fuzz
 
 help:
 	@echo 'make serve     build and serve the starter policy; edit it while it runs'
@@ -32,6 +32,7 @@ help:
 	@echo 'make sanitize  the native and load-shaped tests under ASan+UBSan, then TSan'
 	@echo 'make fuzz      the fuzzers, SECONDS=60 of each target; ARGS=http2 for one alone'
 	@echo 'make bench     every figure of the README, in one run; needs a quiet machine'
+	@echo 'make layer     the client alone, without a compiler: a wheel and a Lambda layer in dist/; GRPC=1 with gRPC'
 	@echo 'make clean     everything that can be made again'
 
 serve: build
@@ -98,6 +99,18 @@ fuzz: system build $(VENV)/.dev
 
 bench: system-test build $(VENV)/.dev
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+# Neither needs more than Python and pip. LAYER_PYTHON and LAYER_PLATFORM matter with GRPC=1 only.
+LAYER_PYTHON ?= 3.13
+LAYER_PLATFORM ?= manylinux2014_x86_64
+client-wheel:
+	@rm -f dist/ratelimitd_client-*.whl
+	@$(PYTHON) -m pip wheel -q --disable-pip-version-check --no-deps -w dist packaging/client
+	@ls dist/ratelimitd_client-*.whl
+
+layer: client-wheel
+	@$(PYTHON) packaging/layer.py $(if $(GRPC),--grpc --python $(LAYER_PYTHON) --platform $(LAYER_PLATFORM)) \
+		dist/ratelimitd_client-*.whl dist/ratelimitd-layer$(if $(GRPC),-grpc).zip
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info ratelimitd/v1 ratelimitd/_descriptors.binpb

@@ -24,7 +24,7 @@ limits:
     window: 1h
   per-token: {match: {header.authorization: {present: true}}, key: header.authorization, limit: 3, window: 1h}
   sockets: {match: {attribute.route: $connect}, key: client.ip, limit: 2, window: 1h}
-  per-principal: {match: {attribute.principal: {present: true}}, key: attribute.principal, limit: 3, window: 1h}
+  per-principal: {match: {attribute.principal: {present: true}}, key: attribute.principal, limit: 100, window: 1h}
   uploads: {match: {path: /upload}, key: client.ip, limit: 1000, window: 1h}
   leased: {match: {attribute.route: /leased}, key: client.ip, limit: 25, window: 1h}
 scan:
