@@ -238,7 +238,7 @@ class Reloader:
                 digest=policy.plan.digest,
                 generation=report["generation"],
                 changes=told(changes),
-                counters_reset=[f"{c.domain}/{c.limit}" for c in changes if c.kind == "reset"],
+                counters_reset=[f"{c.domain}/{c.limit}" for c in changes if c.kind == "reset" and not c.penalty],
                 counters_kept=len(report["kept"]),
                 compile_ms=round(report["compile_ms"], 1),
                 total_ms=round((time.monotonic() - began) * 1000, 1),

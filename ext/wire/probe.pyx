@@ -232,6 +232,7 @@ cdef class Verdict:
         self.verdict.reference = get("reference", 0)
         self.verdict.domain = self.view(get("domain", b""))
         self.verdict.list = self.view(get("list", b""))
+        self.verdict.penalty = self.view(get("penalty", b""))
         states, matches = get("states", []), get("matches", [])
         if len(states) > RL_MAX_STATES or len(matches) > RL_MAX_MATCHES:
             raise ValueError("more than a verdict holds")

@@ -1,30 +1,32 @@
-"""What going from one plan to another does to the counters, in words."""
+"""What going from one plan to another does to the counters and bans, in words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ratelimitd.policy.names import format_source
-from ratelimitd.policy.plan import Algorithm, Domain, Limit, Plan
+from ratelimitd.policy.plan import Algorithm, Domain, Limit, Penalty, Plan
 from ratelimitd.policy.units import format_duration
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One limit. `kind`: "added", "removed", "reset" (its counters begin anew), "changed" (counters kept) or "kept"."""
+    """One limit or penalty. `kind`: "added", "removed", "reset" (its counters or bans begin anew), "changed" (they are
+    kept) or "kept"."""
 
     kind: str
     domain: str
     limit: str
     because: str = ""
+    penalty: bool = False  # `limit` is the name of one
 
     def __str__(self) -> str:
         because = f": {self.because}" if self.because else ""
-        return f"{self.kind} {self.domain}/{self.limit}{because}"
+        return f"{self.kind} {'penalty ' if self.penalty else ''}{self.domain}/{self.limit}{because}"
 
 
 def compare(old: Plan, new: Plan) -> list[Change]:
-    """Every limit of both, domains and limits in the order of the new plan, then what is gone."""
+    """Every limit and penalty of both, in the order of the new plan, then what is gone."""
     before = {domain.name: domain for domain in old.domains}
     after = {domain.name: domain for domain in new.domains}
     changes = [change for d in new.domains for change in compare_domain(before.get(d.name, Domain(d.name)), d)]
@@ -46,7 +48,24 @@ def compare_domain(old: Domain, new: Domain) -> list[Change]:
         else:
             changes.append(compare_limit(name, before[limit.name], limit))
     changes += [Change("removed", name, limit.name.decode()) for limit in old.limits if limit.name not in names]
-    return changes
+    return changes + compare_penalties(name, old, new)
+
+
+def compare_penalties(domain: str, old: Domain, new: Domain) -> list[Change]:
+    before = {penalty.name: penalty for penalty in old.penalties}
+    names = {penalty.name for penalty in new.penalties}
+    changes = []
+    for penalty in new.penalties:
+        text, known = penalty.name.decode(), before.get(penalty.name)
+        if known is None:
+            changes.append(Change("added", domain, text, penalty=True))
+        elif known.identity != penalty.identity:
+            because = f"key {key_text(known)} -> {key_text(penalty)}, its bans hold no longer"
+            changes.append(Change("reset", domain, text, because, penalty=True))
+        else:
+            changes.append(Change("kept" if known == penalty else "changed", domain, text, penalty=True))
+    gone = [penalty.name.decode() for penalty in old.penalties if penalty.name not in names]
+    return changes + [Change("removed", domain, text, "its bans hold no longer", penalty=True) for text in gone]
 
 
 def compare_limit(domain: str, old: Limit, new: Limit) -> Change:
@@ -96,8 +115,8 @@ def value_differences(old: Limit, new: Limit) -> list[str]:
     return told
 
 
-def key_text(limit: Limit) -> str:
-    return f"[{', '.join(format_source(part.source, part.name) for part in limit.key)}]"
+def key_text(item: Limit | Penalty) -> str:
+    return f"[{', '.join(format_source(part.source, part.name) for part in item.key)}]"
 
 
 def describe(limit: Limit) -> str:
@@ -107,5 +126,5 @@ def describe(limit: Limit) -> str:
 def render_changes(changes: list[Change]) -> str:
     """A line for each that is not merely kept, and one that counts those."""
     lines = [str(change) for change in changes if change.kind != "kept"]
-    kept = sum(change.kind == "kept" for change in changes)
+    kept = sum(change.kind == "kept" and not change.penalty for change in changes)
     return "\n".join([*lines, f"{kept} limit{'' if kept == 1 else 's'} unchanged, counters kept"]) + "\n"

@@ -58,3 +58,17 @@ def test_domains_come_and_go() -> None:
     assert [(change.kind, change.domain, change.limit) for change in changes[1:]] == [
         ("removed", "shop", name) for name in ("a", "b", "c", "d")
     ]
+
+
+def test_penalties_come_and_go() -> None:
+    text = "version: 1\ndomain: shop\npenalties:\n"
+    before = load_text(f"{text}  a: {{key: client.ip, ban: 1h}}\n  b: {{key: client.ip, ban: 1h}}\n").plan
+    after = load_text(f"{text}  a: {{key: header.x, ban: 1h}}\n  c: {{key: client.ip, ban: 1h}}\n").plan
+    longer = load_text(f"{text}  a: {{key: client.ip, ban: 2h}}\n  b: {{key: client.ip, ban: 1h}}\n").plan
+    assert [str(change) for change in compare(before, after)] == [
+        "reset penalty shop/a: key [client.ip] -> [header.x], its bans hold no longer",
+        "added penalty shop/c",
+        "removed penalty shop/b: its bans hold no longer",
+    ]
+    assert [str(change) for change in compare(before, longer)] == ["changed penalty shop/a", "kept penalty shop/b"]
+    assert render_changes(compare(before, before)) == "0 limits unchanged, counters kept\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
-from wire_verdicts import DENY, allowed, any_verdict, limited, listed, scanned
+from wire_verdicts import DENY, allowed, any_verdict, banned, limited, listed, scanned
 
 from ratelimitd._ext.wire import probe
 
@@ -57,6 +57,12 @@ def test_a_scan_denies(parse, response_class):
 
 def test_a_list_denies(parse):
     assert parse(listed()).decided_by == "banned"
+
+
+def test_a_ban_denies_and_says_how_long(parse):
+    found = parse(banned())
+    assert (found.reason, found.decided_by) == (8, "brute-force")
+    assert ("retry-after", "600") in [(h.name, h.value.decode()) for h in found.headers]
 
 
 def test_defaults_are_left_out():

@@ -7,7 +7,7 @@ import json
 import pytest
 from google.protobuf import json_format
 from hypothesis import given, settings
-from wire_verdicts import DENY, REASONS, allowed, any_verdict, limited, listed, scanned, state
+from wire_verdicts import DENY, REASONS, allowed, any_verdict, banned, limited, listed, scanned, state
 
 from ratelimitd._ext.wire import probe
 
@@ -51,6 +51,8 @@ def test_an_allow_without_limits_is_still_explicit(parse):
         (listed(status=401), 16, 401),
         (listed(status=451), 7, 451),
         (listed(status=0), 7, 403),
+        (banned(), 7, 403),
+        (banned(status=429), 8, 429),
     ],
 )
 def test_a_denial(parse, verdict, code, status):
@@ -93,6 +95,10 @@ def test_a_denial(parse, verdict, code, status):
             },
         ),
         (listed(), {"decision": "deny", "reason": "deny_list", "list": "banned", "reference": "0000000000000001"}),
+        (
+            banned(),
+            {"decision": "deny", "reason": "penalty", "penalty": "brute-force", "reference": "0000000000000001"},
+        ),
     ],
 )
 def test_dynamic_metadata(parse, verdict, expected):

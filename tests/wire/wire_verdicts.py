@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 ALLOW, DENY = 0, 1
 REASONS = ["none", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload"]
-DENY_LIST, OVER_LIMIT, SCAN, OVERLOAD = 2, 3, 4, 7
+REASONS += ["penalty"]
+DENY_LIST, OVER_LIMIT, SCAN, OVERLOAD, PENALTY = 2, 3, 4, 7, 8
 IETF, X_RATELIMIT = 1, 2
 
 
@@ -70,6 +71,11 @@ def listed(**fields: Any) -> dict[str, Any]:
     return {"decision": DENY, "reason": DENY_LIST, "status": 403, "list": b"banned", "reference": 1} | fields
 
 
+def banned(**fields: Any) -> dict[str, Any]:
+    told = {"decision": DENY, "reason": PENALTY, "status": 403, "penalty": b"brute-force", "retry_after_s": 600}
+    return {**told, "reference": 1} | fields
+
+
 _u32, _u64, _flag = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1), st.integers(0, 1)
 _name = st.binary(max_size=12) | st.text(max_size=700).map(str.encode) | st.binary(min_size=500, max_size=600)
 _item = st.just(b"") | st.text(alphabet='"a;=1', max_size=400).map(str.encode)
@@ -81,7 +87,7 @@ _match = st.fixed_dictionaries({"id": _name, "target": _name, "score": _u32})
 any_verdict = st.fixed_dictionaries(
     {
         "decision": _flag,
-        "reason": st.integers(0, 7),
+        "reason": st.integers(0, 8),
         "shadow_denied": _flag,
         "header_families": st.integers(0, 3),
         "status": st.integers(0, 2**16 - 1),
@@ -95,6 +101,7 @@ any_verdict = st.fixed_dictionaries(
         "reference": _u64,
         "domain": _name,
         "list": _name,
+        "penalty": _name,
         "states": st.lists(_state, max_size=32),
         "matches": st.lists(_match, max_size=32),
     }
