@@ -35,6 +35,7 @@ from ratelimitd._ext.limit.key cimport key_digest
 from ratelimitd._ext.limit.table cimport (
     TABLE_ESTIMATED,
     TABLE_UNKNOWN,
+    table_bell,
     table_commit,
     table_free,
     table_get_stats,
@@ -523,6 +524,16 @@ cdef class Engine:
 
     def sync_resync(self, shards):
         self._syncing().resync(shards)
+
+    def sync_lost(self, shards, live_nodes):
+        self._syncing().state(bytes(shards), live_nodes)
+
+    def sync_urgent_fd(self):
+        self._syncing()
+        return table_bell(self.shared.table)
+
+    def sync_urgent(self):
+        return self._syncing().urgent()
 
     def set_clock_offset(self, int64_t offset_ms):
         rl_set(&self.shared.clock_offset_ms, <uint64_t>offset_ms)

@@ -15,6 +15,8 @@ cdef class Flush:
     cdef long long merge(self, object groups, object replies, long long now_ms) except -1
     cdef unsent(self, object groups)
     cdef resync(self, object shards)
+    cdef state(self, bytes lost, object nodes)
+    cdef list urgent(self)
     cdef dict stats(self)
 
 

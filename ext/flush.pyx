@@ -8,6 +8,7 @@ from libc.string cimport memset
 from ratelimitd._ext.limit.merge cimport merge_group, merge_resync, merge_run, merge_unsent
 from ratelimitd._ext.limit.pack cimport PACK_SHARDS, pack_dirty, pack_free, pack_group, pack_new, pack_record, pack_run
 from ratelimitd._ext.limit.sync cimport sync_shard
+from ratelimitd._ext.limit.table cimport table_sync_state, table_take_urgent
 
 from ratelimitd.errors import EngineError
 
@@ -88,6 +89,21 @@ cdef class Flush:
         _want(shards, wanted)
         with nogil:
             merge_resync(self.table, wanted)
+
+    cdef state(self, bytes lost, object nodes):
+        cdef uint64_t low = 0, high = 0
+        cdef uint32_t count = max(1, min(nodes, 0xFFFFFFFF))
+        if len(lost) != PACK_SHARDS:
+            raise EngineError(f"lost: {len(lost)} bytes, must be one for each of {PACK_SHARDS} shards")
+        for shard in range(PACK_SHARDS // 2):
+            low |= <uint64_t>(lost[shard] != 0) << <int>shard
+            high |= <uint64_t>(lost[shard + PACK_SHARDS // 2] != 0) << <int>shard
+        table_sync_state(self.table, low, high, count)
+
+    cdef list urgent(self):
+        cdef uint64_t low, high
+        table_take_urgent(self.table, &low, &high)
+        return [shard for shard in range(PACK_SHARDS) if (high if shard >> 6 else low) >> <int>(shard & 63) & 1]
 
     cdef dict stats(self):
         cdef uint64_t dirty

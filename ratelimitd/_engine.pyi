@@ -190,6 +190,18 @@ class Engine:
     def sync_resync(self, shards: Iterable[int]) -> None:
         """The store lost data of these shards: all that is ours and still counts will be packed again."""
 
+    def sync_lost(self, shards: bytes, live_nodes: int) -> None:
+        """Of which shards the store is lost, a byte for each of the 128, and how many nodes are alive, this one too.
+
+        Call it whenever either changes. Until then nothing is lost and this node is alone.
+        """
+
+    def sync_urgent_fd(self) -> int:
+        """A descriptor that is readable when counters near their limit should not wait for the interval to end."""
+
+    def sync_urgent(self) -> list[int]:
+        """Their shards, since it was last asked; the descriptor is quiet again."""
+
     def set_clock_offset(self, offset_ms: int) -> None:
         """The cluster's clock minus ours: added to the clock, or `now_ns`, wherever counters are concerned."""
 

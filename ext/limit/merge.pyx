@@ -1,4 +1,4 @@
-from libc.stdint cimport UINT32_MAX, int32_t, uint16_t
+from libc.stdint cimport UINT16_MAX, uint16_t
 
 from ratelimitd._ext.limit.key cimport key_digest
 from ratelimitd._ext.limit.pack cimport RECORD_LAST
@@ -22,6 +22,7 @@ from ratelimitd._ext.limit.sync cimport (
     SYNC_CLEAR,
     SYNC_HEARD,
     SYNC_KNOWN,
+    SYNC_RATIO,
     SYNC_REPLACE,
     sync_add,
     sync_mark_dirty,
@@ -37,6 +38,7 @@ from ratelimitd._ext.limit.window cimport WINDOW_BUCKET, window_charge, window_c
 cdef enum:
     SLICE = 32            # records under one lock
     SLICE_GROUPS = 16     # groups of slots under one lock, when all are looked at
+    FEW = 16              # part of a span's hits that a flush has to see to be worth half the mean
     STEADY_MS = 1000      # heard of less often, others are not charged beyond a full bucket
 
 
@@ -100,10 +102,29 @@ cdef uint32_t merge_bucket(
     return news
 
 
+cdef inline uint16_t mix(uint16_t mean, uint32_t news, uint32_t per, uint32_t weight, bint last) noexcept nogil:
+    """Moves a mean towards what this flush saw, by 1 / weight. Its last record moves all: those before it are blown up for that."""
+    cdef int64_t seen = <int64_t>((<uint64_t>news * SYNC_RATIO + per // 2) // per), out
+    out = mean + (seen - mean) // <int64_t>weight if last else mean + seen // <int64_t>(weight - 1)
+    return <uint16_t>max(0, min(out, <int64_t>UINT16_MAX))
+
+
+cdef inline void learn(counter_sync *side, uint32_t news, uint64_t total, bint last, int64_t packed_ms) noexcept nogil:
+    """How fast others are, and how much they do while we do one. news: of one record; total: all hits of its span. When hardly any were
+    admitted, what little there was says less of what comes when there is room again."""
+    cdef uint32_t passed = max(1, <uint32_t>packed_ms - side.heard_ms)
+    cdef bint few = (<uint64_t>side.sent + news) * FEW < total
+    if side.flags & SYNC_HEARD:
+        side.rate = mix(side.rate, news, passed, 2, last)
+        if side.sent:
+            side.ratio = mix(side.ratio, news, side.sent, 4 if few else 2, last)
+
+
 cdef inline void hear(counter_sync *side, int64_t packed_ms) noexcept nogil:
     """All that was packed of a counter is merged."""
     side.heard_ms = <uint32_t>packed_ms
     side.unheard -= min(side.sent, side.unheard)
+    side.carried = <uint16_t>min(side.sent, <uint32_t>UINT16_MAX)
     side.sent = 0
     side.flags = (side.flags | SYNC_HEARD) & ~<uint8_t>(SYNC_REPLACE | SYNC_CLEAR)
     if side.again:
@@ -115,7 +136,7 @@ cdef inline bint merge_record(
 ) noexcept nogil:
     cdef counter_slot *slot = find_packed(shard, record)
     cdef counter_sync *side
-    cdef uint32_t at, kind, age
+    cdef uint32_t at, kind, age, news = 0
     if slot == NULL:
         return False
     at = <uint32_t>(slot - shard.slots)
@@ -126,9 +147,10 @@ cdef inline bint merge_record(
     age = side.number - <uint32_t>group.number
     if age < sync_size(kind):
         if kind == KIND_BUCKET:
-            merge_bucket(slot, side, age, group, others, now_ms)
+            news = merge_bucket(slot, side, age, group, others, now_ms)
         else:
-            merge_ring(slot, side, kind, age, <uint32_t>group.number, others)
+            news = merge_ring(slot, side, kind, age, <uint32_t>group.number, others)
+    learn(side, news, <uint64_t>side.own[age] + others if age < sync_size(kind) else 0, record.flags & RECORD_LAST, packed_ms)
     if record.flags & RECORD_LAST:
         hear(side, packed_ms)
     return True

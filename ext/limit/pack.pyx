@@ -18,6 +18,8 @@ from ratelimitd._ext.limit.sync cimport (
     SYNC_GRACE_MS,
     SYNC_HEARD,
     SYNC_REPLACE,
+    SYNC_URGENT,
+    SYNC_WATCH,
     sync_mark_clean,
     sync_parts,
     sync_shard,
@@ -153,8 +155,11 @@ cdef bint pack_slot(sync_pack *pack, counter_shard *shard, uint32_t at, uint32_t
     if last != NULL:
         last.flags |= <uint16_t>RECORD_LAST
     side.unsent = 0
+    side.flags &= <uint8_t>~SYNC_URGENT
     side.sent = side.unheard
-    if side.again == 0:
+    if side.flags >= SYNC_WATCH:
+        side.flags -= <uint8_t>SYNC_WATCH
+    elif side.again == 0:
         sync_mark_clean(shard, at)
     return True
 

@@ -132,10 +132,11 @@ cdef fill(table_hit *out, window_rule *rule, hit):
     out.cost = hit[2]
     out.shadow = hit[3]
     out.slot = hit[4] if len(hit) > 4 else 0
+    out.consistency, out.on_loss = hit[5:7] if len(hit) > 6 else (0, 0)
 
 
 cdef class Table:
-    """A counter table. A hit is (digest (lo, hi), rule, cost, shadow[, metric slot])."""
+    """A counter table. A hit is (digest (lo, hi), rule, cost, shadow[, metric slot[, consistency, on_loss]])."""
     cdef counter_table *table
     cdef Flush flush
 
@@ -202,6 +203,12 @@ cdef class Table:
     def resync(self, shards=range(128)):
         self.flush.resync(shards)
 
+    def sync_state(self, lost, uint32_t nodes):
+        self.flush.state(lost, nodes)
+
+    def urgent(self):
+        return self.flush.urgent()
+
     def sync_stats(self):
         return self.flush.stats()
 
@@ -255,7 +262,7 @@ cdef uint64_t hammer_keys(counter_table *table, const key_digest *keys, size_t c
             native[i].rule = rule
             native[i].cost = touch
             native[i].slot = 0
-            native[i].shadow = 0
+            native[i].shadow = native[i].consistency = native[i].on_loss = 0
         admitted += table_decide(table, native, hits, True, False, now_ms) < 0
     return admitted
 
@@ -278,6 +285,6 @@ cdef uint64_t hammer_numbers(counter_table *table, uint64_t keys, const window_r
             native[i].rule = rule
             native[i].cost = 1
             native[i].slot = 0
-            native[i].shadow = 0
+            native[i].shadow = native[i].consistency = native[i].on_loss = 0
         admitted += table_decide(table, native, hits, True, False, now_ms) < 0
     return admitted

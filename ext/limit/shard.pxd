@@ -51,12 +51,13 @@ cdef struct counter_sync:
     uint32_t unheard      # our hits since the flush that others were last heard by
     uint32_t sent         # ... and as many of them went into the flush that is under way
     uint32_t heard_ms     # when that flush was packed: the low half
-    float rate            # others' hits per ms
+    uint16_t rate         # others' hits in 64 ms
     uint16_t ratio        # others' hits for 64 of ours
+    uint16_t carried      # hits of ours that the last flush told of: others may have as many that they did not tell of yet
+    uint8_t flags         # see sync.pxd
+    uint8_t again         # flushes that have to read, whether or not there are hits
     uint16_t incarnation  # sets our parts in the store apart: an evicted key that returns counts anew
     uint16_t unsent       # bit k: own[k] is not in the store
-    uint8_t flags
-    uint8_t again         # flushes that have to read, whether or not there are hits
 
 
 cdef struct counter_shard:
@@ -68,6 +69,8 @@ cdef struct counter_shard:
     counter_sync *sync    # one to a slot; NULL: the table does not sync
     uint16_t *dirty       # one to a group, one bit to a slot: it has something to say to the store, or to ask
     uint16_t incarnation  # of the slot that was made last
+    uint16_t fresh_ratio  # counter_sync.ratio of a new slot
+    uint16_t least_ratio  # ... and what is assumed at least
     uint32_t groups
     uint32_t hand         # next slot that the sweep looks at
     uint32_t keys

@@ -12,11 +12,17 @@ cdef enum:
     SYNC_OWN = 9              # spans of the longest ring: 8 buckets and the partial oldest
     SYNC_KNOWN = 7            # token buckets keep here what is known of the others' hits, two spans
     SYNC_SHARDS = 128
+    SYNC_RATIO = 64           # a ratio of 1
+    SYNC_FEW = 64             # limits up to this are never denied by assumption
+    SYNC_FORESIGHT_MS = 250   # others' rate is trusted for no longer
     SYNC_GRACE_MS = 300       # for so long after its end others' last hits of a span may still arrive
     # counter_sync.flags
     SYNC_HEARD = 1            # the store was read since the slot was made
     SYNC_REPLACE = 2          # reset: our earlier parts in the store no longer count ...
     SYNC_CLEAR = 4            # ... nor does anyone's
+    SYNC_URGENT = 8           # it was told that this one cannot wait for the next flush
+    SYNC_WATCH = 16           # the rest of the flags counts: flushes that still read, because the limit is not far and others may go on
+    SYNC_WATCHED = 15 * 16
     SYNC_AGAIN = 5            # flushes after a reset that still read, and may lower: others may have heard of it late
 
 
@@ -57,6 +63,29 @@ cdef void sync_begin(counter_shard *shard, uint32_t at, uint32_t number, uint64_
 
 # Our hits of now are no longer what slot number `at` was charged with. flag: SYNC_REPLACE or SYNC_CLEAR.
 cdef void sync_reset(counter_shard *shard, uint32_t at, uint32_t number, uint8_t flag) noexcept nogil
+
+
+# The store has something to say of slot number `at` that may change what is decided.
+cdef inline void sync_ask(counter_shard *shard, uint32_t at, uint32_t number) noexcept nogil:
+    if shard.sync[at].number != number:
+        sync_roll(&shard.sync[at], shard.slots[at].meta >> SLOT_KIND_SHIFT, number)
+    sync_mark_dirty(shard, at)
+
+
+cdef inline uint64_t sync_unknown(const counter_shard *shard, const counter_sync *side, uint32_t limit, int64_t now_ms) noexcept nogil:
+    """How many hits of others may have come since they were last heard: as many as the clock says by their rate, or as many as come with ours,
+    in the proportion that was seen. A few are left out, so that small limits are not denied for what is only assumed."""
+    cdef uint64_t by_ratio, by_rate, unknown
+    cdef uint32_t few = 0, passed = <uint32_t>now_ms - side.heard_ms
+    if limit <= SYNC_FEW:
+        return 0
+    by_ratio = side.unheard + <uint64_t>(side.carried if passed <= <uint32_t>SYNC_FORESIGHT_MS else 0)
+    by_ratio = by_ratio * max(side.ratio, shard.least_ratio) // SYNC_RATIO
+    by_rate = <uint64_t>side.rate * min(passed, <uint32_t>SYNC_FORESIGHT_MS) // SYNC_RATIO
+    unknown = max(by_ratio, by_rate)
+    if limit < 2 * SYNC_FEW:
+        few += (2 * SYNC_FEW - limit) // 8
+    return unknown - few if unknown > few else 0
 
 
 cdef inline uint32_t sync_add(uint32_t a, uint32_t b) noexcept nogil:

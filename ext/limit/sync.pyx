@@ -24,6 +24,7 @@ cdef void sync_begin(counter_shard *shard, uint32_t at, uint32_t number, uint64_
     shard.incarnation += 1
     side.number = number
     side.incarnation = shard.incarnation
+    side.ratio = shard.fresh_ratio
     if shard.slots[at].meta >> SLOT_KIND_SHIFT == KIND_BUCKET:
         side.own[SYNC_KNOWN] = <uint32_t>seed if seed <= UINT32_MAX else UINT32_MAX   # most of it is in the store: not to be charged twice
 

@@ -15,6 +15,15 @@ cdef enum:
     TABLE_UNKNOWN = 0
     TABLE_COUNTED = 1
     TABLE_ESTIMATED = 2
+    # table_hit.consistency
+    TABLE_SYNCED = 0
+    TABLE_LOCAL = 1       # counts alone, whatever the table does
+    TABLE_LEASED = 2
+    # table_hit.on_loss: what decides while the store of a key is lost
+    TABLE_LOSS_LOCAL = 0  # what this node knows
+    TABLE_LOSS_SHARE = 1  # that, and of what is ours: the limit's share of one node
+    TABLE_LOSS_DENY = 2
+    TABLE_LOSS_ALLOW = 3
 
 
 # One limit that applies to a check: in, then out.
@@ -24,6 +33,9 @@ cdef struct table_hit:
     uint32_t cost
     uint32_t slot         # the limit's metric slot; stored for /top and eviction by limit
     uint8_t shadow        # never vetoes
+    uint8_t consistency
+    uint8_t on_loss
+    uint8_t lost          # out: it is over because the store is lost
     window_view view      # out: the counter as this hit saw it; remaining and reset_after are after the hit
 
 
@@ -50,6 +62,13 @@ cdef bint table_commit(counter_table *table) noexcept nogil
 # Before anybody counts: from now on every counter remembers what the cluster has to know of it. 0 when there is not so much memory.
 cdef bint table_sync(counter_table *table) noexcept nogil
 cdef table_shards table_get_shards(const counter_table *table) noexcept nogil
+
+# Which shards' store is lost, as two words of bits, and how many nodes there are, this one among them. Of a table that syncs.
+cdef void table_sync_state(counter_table *table, uint64_t lost_low, uint64_t lost_high, uint32_t nodes) noexcept nogil
+
+# A descriptor that is readable when a shard should not wait for its next flush, and which those are; asking makes it quiet.
+cdef int table_bell(const counter_table *table) noexcept nogil
+cdef void table_take_urgent(counter_table *table, uint64_t *low, uint64_t *high) noexcept nogil
 
 # Decides and counts `count` hits as one: shards are locked in order, every hit is peeked, then charged.
 # all_or_none: when a non-shadow hit is over, only nothing is charged (shadow hits neither); else every hit that fits is charged and

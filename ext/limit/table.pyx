@@ -1,6 +1,7 @@
-from libc.stdint cimport UINT32_MAX, uint8_t, uint16_t
+from libc.stdint cimport UINT16_MAX, UINT32_MAX, uint8_t, uint16_t
 from libc.string cimport memset
 
+from ratelimitd._ext.core cimport rl_counted, rl_set
 from ratelimitd._ext.limit.evict cimport shard_force_room, shard_make_room
 from ratelimitd._ext.limit.pair cimport (
     pair_add,
@@ -38,7 +39,22 @@ from ratelimitd._ext.limit.shard cimport (
     spin_unlock,
 )
 from ratelimitd._ext.limit.sketch cimport SKETCH_ROWS, sketch_cell, sketch_estimate, sketch_fold
-from ratelimitd._ext.limit.sync cimport SYNC_CLEAR, SYNC_REPLACE, sync_begin, sync_charge, sync_reset
+from ratelimitd._ext.limit.sync cimport (
+    SYNC_CLEAR,
+    SYNC_FEW,
+    SYNC_FORESIGHT_MS,
+    SYNC_HEARD,
+    SYNC_RATIO,
+    SYNC_REPLACE,
+    SYNC_URGENT,
+    SYNC_WATCHED,
+    sync_ask,
+    sync_begin,
+    sync_charge,
+    sync_reset,
+    sync_shard,
+    sync_unknown,
+)
 from ratelimitd._ext.limit.window cimport (
     WINDOW_BUCKET,
     WINDOW_SLIDING,
@@ -59,6 +75,19 @@ cdef extern from "limit/memory.h" namespace "rl" nogil:
     void memory_release(void *start, size_t bytes) noexcept
 
 
+cdef extern from "limit/urgent.h" namespace "rl" nogil:
+    ctypedef struct rl_shard_set:
+        pass
+    bint shard_set_has(const rl_shard_set *set, uint32_t shard) noexcept
+    void shard_set_add(rl_shard_set *set, uint32_t shard) noexcept
+    void shard_set_put(rl_shard_set *set, uint32_t word, uint64_t bits) noexcept
+    uint64_t shard_set_take(rl_shard_set *set, uint32_t word) noexcept
+    int bell_new() noexcept
+    void bell_free(int bell) noexcept
+    void bell_ring(int bell) noexcept
+    void bell_quiet(int bell) noexcept
+
+
 cdef enum:
     LINE = 64
     GROUP_KEYS = 14       # of 16 slots: load 7/8
@@ -67,6 +96,12 @@ cdef enum:
     MAX_KEY_BITS = 36
     SKETCH_KEYS = 8       # keys to a cell of each sketch row
     SKETCH_LEAST = 64
+    LEAST_SHARE = 4       # others are assumed to do at least a fourth of what they would do if all nodes were equal
+    BUSY_SHARE = 4        # below a fourth of a limit nothing is urgent
+    URGENT_SHARE = 8      # what is unknown may be an eighth of what is left
+    STALE_SHARE = 128     # after a while without news, our hits may be so much of the limit before others are asked
+    STALE_HITS = 8        # ... or so many
+    LOST_RETRY_MS = 1000  # when to come back if the store is lost
 
 
 cdef struct counter_table:
@@ -77,6 +112,10 @@ cdef struct counter_table:
     uint64_t bytes
     void *sync            # the memory of counter_sync and dirty of all shards; NULL: the table does not sync
     uint64_t sync_bytes
+    rl_shard_set lost
+    uint64_t nodes
+    rl_shard_set urgent
+    int bell
 
 
 # What is known of a hit between the steps of a decision.
@@ -85,6 +124,8 @@ cdef struct sighting:
     counter_slot *slot    # NULL: the key has none
     uint32_t home         # first slot of its home group
     bint paired           # pair is the counter, brought to now; else the view is that of window_peek
+    bint urgent           # its store shard should be flushed at once
+    bint excused          # over, but passes: the store is lost. Charges nothing
     window_pair pair
 
 
@@ -155,6 +196,7 @@ cdef void table_free(counter_table *table) noexcept nogil:
     if table == NULL:
         return
     if table.sync != NULL:
+        bell_free(table.bell)
         memory_release(table.sync, table.sync_bytes)
     memory_release(table, table.bytes)
 
@@ -174,6 +216,11 @@ cdef bint table_sync(counter_table *table) noexcept nogil:
     memory = <char *>memory_reserve(table.shard_count * each)
     if memory == NULL:
         return False
+    table.bell = bell_new()
+    if table.bell < 0:
+        memory_release(memory, table.shard_count * each)
+        return False
+    table.nodes = 1
     table.sync = memory
     table.sync_bytes = table.shard_count * each
     for k in range(table.shard_count):
@@ -189,6 +236,29 @@ cdef table_shards table_get_shards(const counter_table *table) noexcept nogil:
     out.count = table.shard_count
     out.shift = table.shard_shift
     return out
+
+
+cdef void table_sync_state(counter_table *table, uint64_t lost_low, uint64_t lost_high, uint32_t nodes) noexcept nogil:
+    cdef uint64_t fresh = min(<uint64_t>SYNC_RATIO * (max(nodes, <uint32_t>1) - 1), <uint64_t>UINT16_MAX)
+    cdef uint32_t k
+    shard_set_put(&table.lost, 0, lost_low)
+    shard_set_put(&table.lost, 1, lost_high)
+    rl_set(&table.nodes, max(nodes, <uint32_t>1))
+    for k in range(table.shard_count):
+        spin_lock(&table.shards[k].lock)
+        table.shards[k].fresh_ratio = <uint16_t>fresh
+        table.shards[k].least_ratio = <uint16_t>(fresh // LEAST_SHARE)
+        spin_unlock(&table.shards[k].lock)
+
+
+cdef int table_bell(const counter_table *table) noexcept nogil:
+    return table.bell
+
+
+cdef void table_take_urgent(counter_table *table, uint64_t *low, uint64_t *high) noexcept nogil:
+    bell_quiet(table.bell)      # first: what becomes urgent from here on rings again
+    low[0] = shard_set_take(&table.urgent, 0)
+    high[0] = shard_set_take(&table.urgent, 1)
 
 
 cdef inline counter_shard *shard_of(const counter_table *table, const key_digest *digest) noexcept nogil:
@@ -301,19 +371,142 @@ cdef inline bint look_at_pair(sighting *at, table_hit *hit, pair_place *place, i
     return True
 
 
-cdef inline int look_all(table_hit *hits, int count, sighting *seen, bint repeated, int64_t now_ms) noexcept nogil:
+cdef inline uint32_t span_now(const window_rule *rule, int64_t now_ms) noexcept nogil:
+    """Low half of the number of the span that now is in."""
+    cdef uint64_t now = <uint64_t>now_ms
+    return <uint32_t>(now * rule.buckets // rule.window_ms if rule.algorithm == WINDOW_SLIDING else now // rule.window_ms)
+
+
+cdef void overrule(sighting *at, table_hit *hit, uint32_t reset_after_ms) noexcept nogil:
+    """Over, whatever the counter says."""
+    at.paired = False
+    hit.view.over = 1
+    hit.view.remaining = 0
+    hit.view.reset_after_ms = reset_after_ms
+
+
+cdef bint over_share(const counter_table *table, const sighting *at, const table_hit *hit, int64_t now_ms, uint32_t cost, window_view *out) noexcept nogil:
+    """Would our own hits be over one node's share of the limit? A token bucket's are counted in a sliding window."""
+    cdef uint64_t nodes = rl_counted(&table.nodes)
+    cdef window_state own
+    cdef window_rule rule = hit.rule[0]
+    cdef const counter_sync *side
+    cdef uint32_t k
+    memset(&own, 0, sizeof(own))
+    if rule.algorithm == WINDOW_BUCKET:
+        rule.algorithm = WINDOW_SLIDING
+        rule.buckets = 1
+    rule.limit = <uint32_t>((rule.limit + nodes - 1) // nodes)
+    if at.slot != NULL:
+        side = &at.shard.sync[at.slot - at.shard.slots]
+        own.words[0] = side.number
+        for k in range(rule.buckets + 1):
+            own.words[1 + k] = side.own[k]
+    window_peek(&rule, &own, now_ms, cost, out)
+    return out.over
+
+
+cdef void decide_lost(const counter_table *table, sighting *at, table_hit *hit, int64_t now_ms, uint32_t cost) noexcept nogil:
+    """The store of this key is lost: its limit says what then."""
+    cdef window_view share
+    if hit.on_loss == TABLE_LOSS_DENY:
+        if cost:
+            hit.lost = 1
+            look_slowly(at, hit, now_ms, cost)
+            overrule(at, hit, LOST_RETRY_MS)
+    elif hit.on_loss == TABLE_LOSS_ALLOW:
+        if hit.view.over:
+            look_slowly(at, hit, now_ms, cost)
+            at.paired = False
+            at.excused = True
+            hit.view.over = 0
+    elif hit.on_loss == TABLE_LOSS_SHARE:
+        if cost and not hit.view.over and over_share(table, at, hit, now_ms, cost, &share):
+            look_slowly(at, hit, now_ms, cost)
+            overrule(at, hit, share.reset_after_ms)
+
+
+cdef void assume(sighting *at, table_hit *hit, int64_t now_ms, uint32_t cost, uint64_t unknown) noexcept nogil:
+    """Over, if others did what they may have done."""
+    cdef window_state state = at.slot.state
+    cdef window_view now
+    window_peek(hit.rule, &state, now_ms, 0, &now)
+    window_charge(hit.rule, &state, now_ms, <uint32_t>min(unknown, now.remaining))
+    window_peek(hit.rule, &state, now_ms, cost, &hit.view)
+    overrule(at, hit, hit.view.reset_after_ms)
+    hit.view.used = now.used
+
+
+cdef inline void watch(counter_sync *side, bint wanted) noexcept nogil:
+    if wanted:
+        side.flags |= <uint8_t>SYNC_WATCHED
+
+
+cdef inline bint cannot_wait(const counter_sync *side, uint32_t limit, uint64_t used, uint64_t unknown, bint busy, int64_t now_ms) noexcept nogil:
+    """Would it be known too late that the limit is reached? Or has so much come since others were heard that they may have done as much?"""
+    cdef bint stale = not (side.flags & SYNC_HEARD and <uint32_t>now_ms - side.heard_ms <= <uint32_t>SYNC_FORESIGHT_MS)
+    if stale and limit > SYNC_FEW and (busy or side.unheard >= max(limit // STALE_SHARE, <uint32_t>STALE_HITS)):
+        return True
+    return busy and (side.unheard + unknown) * URGENT_SHARE >= limit - used
+
+
+cdef inline void judge(counter_table *table, sighting *at, table_hit *hit, int64_t now_ms, uint32_t cost, bint dry) noexcept nogil:
+    """What the cluster has to say to a decision that this counter would make alone."""
+    cdef uint32_t store = sync_shard(hit.digest.lo), limit = hit.rule.limit
+    cdef uint64_t unknown, used
+    cdef counter_sync *side
+    cdef bint busy
+    if shard_set_has(&table.lost, store):
+        decide_lost(table, at, hit, now_ms, cost)
+        return
+    if at.slot == NULL or hit.view.over or cost == 0:
+        return
+    side = &at.shard.sync[at.slot - at.shard.slots]
+    unknown = sync_unknown(at.shard, side, limit, now_ms)
+    used = at.pair.used if at.paired else hit.view.used
+    busy = (used + unknown) * (2 if limit <= SYNC_FEW else BUSY_SHARE) >= limit
+    if used + unknown + cost > limit:
+        assume(at, hit, now_ms, cost, unknown)
+        if dry:
+            return
+        sync_ask(at.shard, <uint32_t>(at.slot - at.shard.slots), span_now(hit.rule, now_ms))
+    elif dry or not cannot_wait(side, limit, used, unknown, busy, now_ms):
+        watch(side, busy and not dry and limit > SYNC_FEW)
+        return
+    watch(side, limit > SYNC_FEW)
+    if not side.flags & SYNC_URGENT:
+        side.flags |= SYNC_URGENT
+        shard_set_add(&table.urgent, store)
+        at.urgent = True
+
+
+cdef inline int look_all(counter_table *table, table_hit *hits, int count, sighting *seen, bint repeated, bint dry, int64_t now_ms) noexcept nogil:
     cdef pair_place place
+    cdef uint32_t cost
     cdef int i, first = -1
     place.window_ms = 0
     for i in range(count):
         if seen[i].slot == NULL or not same_key(&seen[i].slot.digest, &hits[i].digest):
             seen[i].slot = shard_find(seen[i].shard, &hits[i].digest)
+        cost = with_pending(hits, i) if repeated else hits[i].cost
         seen[i].paired = not repeated and look_at_pair(&seen[i], &hits[i], &place, now_ms)
         if not seen[i].paired:
-            look_slowly(&seen[i], &hits[i], now_ms, with_pending(hits, i) if repeated else hits[i].cost)
+            look_slowly(&seen[i], &hits[i], now_ms, cost)
+        seen[i].excused = seen[i].urgent = False
+        hits[i].lost = 0
+        if table.sync != NULL and hits[i].consistency != TABLE_LOCAL:
+            judge(table, &seen[i], &hits[i], now_ms, cost, dry)
         if hits[i].view.over and first < 0 and not hits[i].shadow:
             first = i
     return first
+
+
+cdef inline void ring_bell(const counter_table *table, const sighting *seen, int count) noexcept nogil:
+    cdef int i
+    for i in range(count):
+        if seen[i].urgent:
+            bell_ring(table.bell)
+            return
 
 
 cdef inline void mark(counter_slot *slot, const table_hit *hit) noexcept nogil:
@@ -332,12 +525,6 @@ cdef inline uint32_t to_seconds(int64_t now_ms) noexcept nogil:
     return <uint32_t>(<uint64_t>now_ms // 1000) if now_ms > 0 else 0
 
 
-cdef inline uint32_t span_now(const window_rule *rule, int64_t now_ms) noexcept nogil:
-    """Low half of the number of the span that now is in."""
-    cdef uint64_t now = <uint64_t>now_ms
-    return <uint32_t>(now * rule.buckets // rule.window_ms if rule.algorithm == WINDOW_SLIDING else now // rule.window_ms)
-
-
 cdef inline void note_rate(const sighting *at, const table_hit *hit, int64_t now_ms) noexcept nogil:
     """The spans of a token bucket that meets another window begin anew. Called before it is charged under that."""
     if hit.rule.algorithm == WINDOW_BUCKET and at.slot.state.words[5] != hit.rule.window_ms:
@@ -347,7 +534,7 @@ cdef inline void note_rate(const sighting *at, const table_hit *hit, int64_t now
 cdef inline void note_hit(const sighting *at, const table_hit *hit, int64_t now_ms) noexcept nogil:
     cdef uint32_t number = at.pair.number if at.paired else span_now(hit.rule, now_ms)
     note_rate(at, hit, now_ms)
-    if hit.cost and not hit.view.over:
+    if hit.cost and not hit.view.over and hit.consistency != TABLE_LOCAL:
         sync_charge(at.shard, <uint32_t>(at.slot - at.shard.slots), number, hit.cost)
 
 
@@ -373,7 +560,7 @@ cdef void take_new(counter_shard *shard, table_hit *hit, int64_t now_ms) noexcep
         shard.inserted += 1
         if shard.sync != NULL:
             sync_begin(shard, <uint32_t>(slot - shard.slots), span_now(hit.rule, now_ms), used)
-    if shard.sync != NULL:
+    if shard.sync != NULL and hit.consistency != TABLE_LOCAL:
         sync_charge(shard, <uint32_t>(slot - shard.slots), span_now(hit.rule, now_ms), hit.cost)
     take(slot, hit, now_ms)
     slot.last_s = to_seconds(now_ms)
@@ -412,17 +599,17 @@ cdef inline void settle_all(table_hit *hits, int count, sighting *seen, bint cha
         if seen[i].slot == NULL:
             grown = True
             continue
-        if syncs and charge:
+        if syncs and charge and not seen[i].excused:
             note_hit(&seen[i], &hits[i], now_ms)
         if seen[i].paired:
             settle_pair(&seen[i], &hits[i], charge)
         else:
-            settle_slowly(seen[i].slot, &hits[i], charge, now_ms)
+            settle_slowly(seen[i].slot, &hits[i], charge and not seen[i].excused, now_ms)
         seen[i].slot.last_s = now_s     # a key that is denied, or only watched, is in use too
     if not (charge and grown):
         return
     for i in range(count):              # inserting moves slots: only now
-        if seen[i].slot == NULL and not hits[i].view.over:
+        if seen[i].slot == NULL and not hits[i].view.over and not seen[i].excused:
             take_new(seen[i].shard, &hits[i], now_ms)
 
 
@@ -445,12 +632,14 @@ cdef int table_decide(counter_table *table, table_hit *hits, int count, bint all
     repeated = shards < count and any_repeated(hits, count)   # equal keys share their shard
     lock_shards(order, shards)
     find_candidates(hits, count, seen)
-    first = look_all(hits, count, seen, repeated, now_ms)
+    first = look_all(table, hits, count, seen, repeated, dry, now_ms)
     if dry:
         view_all(hits, count, seen)
     else:
         settle_all(hits, count, seen, not all_or_none or first < 0, table.sync != NULL, now_ms)
     unlock_shards(order, shards)
+    if table.sync != NULL:
+        ring_bell(table, seen, count)
     return first
 
 
@@ -467,8 +656,8 @@ cdef void table_charge(counter_table *table, table_hit *hits, int count, int64_t
     for i in range(count):
         if seen[i].slot == NULL or not same_key(&seen[i].slot.digest, &hits[i].digest):
             seen[i].slot = shard_find(seen[i].shard, &hits[i].digest)
-        seen[i].paired = False
-        hits[i].view.over = 0
+        seen[i].paired = seen[i].excused = False
+        hits[i].view.over = hits[i].lost = 0
     settle_all(hits, count, seen, True, table.sync != NULL, now_ms)
     unlock_shards(order, shards)
 
