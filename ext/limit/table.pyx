@@ -657,6 +657,8 @@ cdef void table_charge(counter_table *table, table_hit *hits, int count, int64_t
         if seen[i].slot == NULL or not same_key(&seen[i].slot.digest, &hits[i].digest):
             seen[i].slot = shard_find(seen[i].shard, &hits[i].digest)
         seen[i].paired = seen[i].excused = False
+        if seen[i].slot == NULL and hits[i].cost == 0:
+            look_slowly(&seen[i], &hits[i], now_ms, 0)
         hits[i].view.over = hits[i].lost = 0
     settle_all(hits, count, seen, True, table.sync != NULL, now_ms)
     unlock_shards(order, shards)

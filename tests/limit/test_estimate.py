@@ -1,4 +1,4 @@
-"""Three nodes, one limit, a store that is asked every 100 ms: what may be admitted too much, and what is denied in vain.
+"""Three nodes, one limit, a store asked every 100 ms: what is admitted too much, and what is denied in vain.
 
 The figures of every case are printed: pytest -rP tests/limit/test_estimate.py
 """

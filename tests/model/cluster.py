@@ -1,4 +1,4 @@
-"""Nodes and a store on one fake clock, a millisecond at a time: what does the cluster admit, and what would one limiter?"""
+"""Nodes and a store on one fake clock, a millisecond at a time: what does the cluster admit, what would one limiter?"""
 
 from __future__ import annotations
 
