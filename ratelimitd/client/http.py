@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -68,8 +69,8 @@ class HttpClient:
     what https needs beyond the system's trust. `timeout` is a call's deadline in seconds, retry included. `on_error`:
     "raise" (CheckError), or a verdict that allows or denies, with `error` set.
 
-    A call whose connection ends before an answer begins, or that finds nobody or a server that drains, is tried once
-    more on a new connection within its deadline. It may count a request twice, never not at all.
+    A call whose connection ends before an answer begins, or that finds nobody, is tried once more on a new connection
+    within its deadline. It may count a request twice, never not at all.
     """
 
     def __init__(
@@ -131,9 +132,6 @@ class HttpClient:
                 status, answer = self._exchange(body, deadline, self._take())
             except _LostError:
                 status, answer = self._exchange(body, deadline, None)
-            else:
-                if status == 503:
-                    status, answer = self._exchange(body, deadline, None)
         except TimeoutError:
             raise CheckError(self.address, "DEADLINE_EXCEEDED", "no answer in time") from None
         except (OSError, http.client.HTTPException, _LostError) as error:
@@ -162,7 +160,8 @@ class HttpClient:
                     connection.timeout = _left(deadline)
                     connection.connect()
                 connection.sock.settimeout(_left(deadline))
-                connection.request("POST", PATH, body, self._headers)
+                with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had read all
+                    connection.request("POST", PATH, body, self._headers)
                 connection.sock.settimeout(_left(deadline))
                 response = connection.getresponse()
             except (ConnectionError, http.client.BadStatusLine) as error:

@@ -48,15 +48,35 @@ def test_a_connection_that_the_server_closed_costs_a_retry_only(limiter: Limiter
     assert limiter.connections == 2
 
 
-def test_a_server_that_drains_is_asked_once_more(limiter: Limiter) -> None:
-    limiter.faults.append(503)
+def test_an_overloaded_server_is_not_asked_again(limiter: Limiter) -> None:
+    """A retry would be what it can use least. The next call has another connection, and so perhaps another server."""
     with HttpClient(limiter.http) as client:
-        assert client.check(LOGIN).allowed
-        limiter.faults += [503, 503]
+        client.check(LOGIN)
+        limiter.faults.append(503)
         with pytest.raises(CheckError) as caught:
             client.check(LOGIN)
-    assert caught.value.code == "UNAVAILABLE"
-    assert not caught.value.refused
+        assert (caught.value.code, caught.value.refused) == ("UNAVAILABLE", False)
+        assert client.check(LOGIN).allowed
+    assert limiter.connections == 2
+
+
+def test_a_refusal_before_all_was_read_is_one() -> None:
+    """A server that closes on a body that is too large must not look like one that is gone."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def refuse() -> None:
+            connection, _ = listening.accept()
+            connection.recv(1024)
+            connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(1 << 16):
+                pass
+            connection.close()
+
+        threading.Thread(target=refuse, daemon=True).start()
+        client = HttpClient(f"127.0.0.1:{listening.getsockname()[1]}", on_error="allow", timeout=5)
+        verdict = client.check(Request("POST", "/", body=b"x" * 5_000_000))
+    assert (verdict.allowed, verdict.status) == (False, 413)
 
 
 def test_a_connection_that_froze_is_not_used(limiter: Limiter, monkeypatch: pytest.MonkeyPatch) -> None:

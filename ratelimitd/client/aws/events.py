@@ -62,9 +62,9 @@ def parse(event: object, hops: int = 0) -> Event:
         if kind == "rest-token":
             return _token(event)
         return _http_2(event, hops) if kind == "http-2.0" else _request(event, kind, hops)
-    except (EventError, AddressError) as error:
+    except (EventError, AddressError, UnicodeError) as error:
         known = _known_arn(event.get("routeArn" if kind == "http-2.0" else "methodArn"))
-        raise EventError(f"{kind}: {error}", known, isinstance(error, AddressError)) from None
+        raise EventError(f"{kind}: {error}", known, not isinstance(error, EventError)) from None
 
 
 def _kind(event: Mapping[str, Any]) -> Kind:
