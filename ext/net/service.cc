@@ -203,6 +203,7 @@ void on_message(void *self, Http2Connection *connection, Http2Stream *stream, rl
     case Method::kReflectionV1:
     case Method::kReflectionV1Alpha:
       return reflect(service, connection, stream, message);
+    case Method::kHttp:
     case Method::kUnknown:
       break;  // answered when its headers arrived
   }
@@ -210,7 +211,7 @@ void on_message(void *self, Http2Connection *connection, Http2Stream *stream, rl
 
 }  // namespace
 
-Http2Handler Service::handler() { return {this, on_message}; }
+Http2Handler Service::handler() { return {this, on_message, http_handler()}; }
 
 void tell_watcher(const Service &service, Http2Connection *connection, Http2Stream *stream) {
   const int health = service.health->load(std::memory_order_relaxed);

@@ -26,6 +26,7 @@ struct Service {
   uint64_t checks;  // decided so far
   std::unique_ptr<RequestArena> arena;
   std::unique_ptr<rl_verdict> verdict;
+  HttpDate date{};
 
   Http2Handler handler();
   HttpHandler http_handler();  // http_service.cc

@@ -61,7 +61,7 @@ Worker::Worker(uint32_t index, const rl_server_options &options, const rl_spine 
                std::make_unique<RequestArena>(),
                std::make_unique<rl_verdict>()},
       http1_(std::make_unique<Http1Context>(Http1Options{options.max_message, options.max_header_list},
-                                            service_.http_handler(), &stats_.wire, &service_.wall_ns)),
+                                            service_.http_handler(), &stats_.wire)),
       http2_(std::make_unique<Http2Context>(
           Http2Options{options.max_streams, options.max_message, options.max_header_list}, service_.handler(),
           &stats_.wire)),

@@ -17,4 +17,14 @@ const rl_limit_state *told_state(const rl_verdict &verdict) {
   return is_enforced(*state) ? state : nullptr;
 }
 
+rl_view decided_by(const rl_verdict &verdict) {
+  if (verdict.deciding_state >= 0 && verdict.deciding_state < verdict.state_count) {
+    return verdict.states[verdict.deciding_state].name;
+  }
+  if (verdict.deciding_match >= 0 && verdict.deciding_match < verdict.match_count) {
+    return verdict.matches[verdict.deciding_match].id;
+  }
+  return verdict.penalty.size ? verdict.penalty : verdict.list;
+}
+
 }  // namespace rl

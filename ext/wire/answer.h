@@ -14,6 +14,9 @@ std::string_view reason_name(uint8_t reason);
 // there is none.
 const rl_limit_state *told_state(const rl_verdict &verdict);
 
+// The limit, rule or list that decided; empty when nothing objected.
+rl_view decided_by(const rl_verdict &verdict);
+
 // Is the limit enforced here, so that clients may know of it?
 inline bool is_enforced(const rl_limit_state &state) { return !state.shadow && !state.unlimited; }
 

@@ -64,6 +64,7 @@ int door_of_method(Method method) {
     case Method::kReflectionV1:
     case Method::kReflectionV1Alpha:
       return RL_METHOD_REFLECTION;
+    case Method::kHttp:
     case Method::kUnknown:
       break;
   }

@@ -32,6 +32,7 @@ enum class Method : uint8_t {
   kHealthWatch,
   kReflectionV1,
   kReflectionV1Alpha,
+  kHttp,  // no gRPC: see http.h
   kUnknown,
 };
 

@@ -14,6 +14,11 @@ void HttpAnswer::add(std::string_view name, rl_view value) {
   fields[field_count++] = {view_of(name), {at, value.size}};
 }
 
+bool is_http_path(rl_view path) {
+  const std::string_view text = to_string_view(path);
+  return text.starts_with("/auth") || text.starts_with("/v1/") || text.starts_with("/healthz");
+}
+
 const rl_pair *find_field(const HttpCall &call, std::string_view name) {
   for (uint32_t i = 0; i < call.field_count; i++) {
     if (equals(call.fields[i].name, name)) return &call.fields[i];

@@ -8,6 +8,7 @@
 #include "core/service.h"
 #include "core/view.h"
 #include "wire/buffer.h"
+#include "wire/http_date.h"
 
 namespace rl {
 
@@ -39,11 +40,15 @@ struct HttpAnswer {
   void add(std::string_view name, rl_view value);
 };
 
-// Answers one call.
+// Answers one call, and says what time it is (for Date).
 struct HttpHandler {
-  void *self;
-  void (*call)(void *self, const HttpCall &call, HttpAnswer *answer);
+  void *self = nullptr;
+  void (*call)(void *self, const HttpCall &call, HttpAnswer *answer) = nullptr;
+  rl_view (*date)(void *self) = nullptr;
 };
+
+// May something be served here that is not gRPC?
+bool is_http_path(rl_view path);
 
 // The field of that name; NULL when there is none.
 const rl_pair *find_field(const HttpCall &call, std::string_view name);

@@ -239,7 +239,7 @@ void Http1Connection::write_answer(const HttpAnswer &answer) {
   char *at = write_decimal(copy(to, std::string_view("HTTP/1.1 ")), answer.status);
   *at++ = ' ';
   at = copy(copy(at, status_phrase(answer.status)), std::string_view("\r\ndate: "));
-  at = copy(at, context_->date.at(*context_->wall_ns));
+  at = copy(at, context_->handler.date(context_->handler.self));
   for (uint32_t i = 0; i < answer.field_count; i++) {
     at = copy(at, std::string_view("\r\n"));
     at = copy(copy(at, answer.fields[i].name), std::string_view(": "));

@@ -19,7 +19,6 @@
 #include "wire/http.h"
 #include "wire/http1_chunks.h"
 #include "wire/http1_head.h"
-#include "wire/http_date.h"
 
 namespace rl {
 
@@ -30,16 +29,13 @@ struct Http1Options {
 
 // What the connections of one thread share.
 struct Http1Context {
-  Http1Context(const Http1Options &o, const HttpHandler &h, WireCounters *c, const int64_t *wall)
-      : options(o), handler(h), counters(c), wall_ns(wall) {}
+  Http1Context(const Http1Options &o, const HttpHandler &h, WireCounters *c) : options(o), handler(h), counters(c) {}
   Http1Context(const Http1Context &) = delete;
   Http1Context &operator=(const Http1Context &) = delete;
 
   const Http1Options options;
   const HttpHandler handler;
   WireCounters *const counters;
-  const int64_t *const wall_ns;  // now
-  HttpDate date;
   rl_pair fields[RL_MAX_HEADERS];
   Buffer answers;       // of the connection whose turn it is, until send()
   Buffer body;          // of the answer being made

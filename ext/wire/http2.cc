@@ -17,7 +17,9 @@ enum : uint32_t { kKeptStreams = 2048, kMaxAcks = 128, kMaxContinuations = 8 };
 enum : int64_t { kIgnoredPerToken = 1024 };
 constexpr uint8_t kShutdownPing[8] = {'r', 'l', 'd', 'r', 'a', 'i', 'n', 0};
 
-size_t size_of(const Http2Stream &stream) { return sizeof stream + stream.body.capacity() + stream.output.capacity(); }
+size_t size_of(const Http2Stream &stream) {
+  return sizeof stream + stream.body.capacity() + stream.fields.capacity() + stream.output.capacity();
+}
 
 void put32(char *at, uint32_t value) {
   for (int i = 0; i < 4; ++i) at[i] = static_cast<char>(value >> (24 - 8 * i));
@@ -69,6 +71,8 @@ void Http2Context::shrink(size_t keep, size_t most) {
 void Http2Context::give_stream(Http2Stream *stream) {
   stream->body.clear();
   stream->body.shrink(kKeptBody);
+  stream->fields.clear();
+  stream->fields.shrink(kKeptBody);
   stream->output.clear();
   stream->output.shrink(kKeptBody);
   if (free_count_ >= kKeptStreams) {
@@ -88,7 +92,7 @@ Http2Connection::~Http2Connection() {
   while (first_) {
     Http2Stream *stream = first_;
     first_ = stream->next;
-    context_->buffered -= stream->body.size();
+    context_->buffered -= stream->body.size() + (stream->method == Method::kHttp ? stream->fields.size() : 0);
     context_->give_stream(stream);
   }
 }

@@ -10,7 +10,7 @@
 //
 // Memory of one connection, whatever its peer does:
 // - the session: about 32 KiB. Two HPACK tables of 4 KiB, what is read and written, at most 128 acknowledgements;
-// - streams: max_streams of about 1 KiB;
+// - streams: max_streams of about 1 KiB, and the headers of those that are not gRPC;
 // - requests: twice max_buffered() of messages that came in pieces. More is answered RESOURCE_EXHAUSTED;
 // - answers, when the peer does not read: max_streams times the largest unary one, and 1 MiB of streamed ones.
 //   The owner bounds what it buffers itself, and by held() what all of its connections hold.
@@ -27,6 +27,7 @@
 #include "wire/counters.h"
 #include "wire/details.h"
 #include "wire/grpc.h"
+#include "wire/http.h"
 #include "wire/pool.h"
 
 namespace rl {
@@ -45,6 +46,8 @@ struct Http2Handler {
   // One whole, decompressed request message; the view is valid until return. Answers by Http2Connection's begin_message
   // ... or fail.
   void (*message)(void *self, Http2Connection *connection, Http2Stream *stream, rl_view message);
+  // Everything that is not gRPC.
+  HttpHandler http{};
 };
 
 // What the connections of one thread share.
@@ -72,8 +75,10 @@ class Http2Context {
   const Http2Handler handler;
   WireCounters *const counters;
   Pool pool;
-  Buffer answers;   // of the connection whose turn it is, until send()
-  Buffer inflated;  // the message being decompressed
+  Buffer answers;    // of the connection whose turn it is, until send()
+  Buffer inflated;   // the message being decompressed
+  Buffer http_body;  // of the answer being made
+  rl_pair http_fields[RL_MAX_HEADERS];
   size_t buffered = 0;
   nghttp2_session_callbacks *callbacks = nullptr;
   nghttp2_option *option = nullptr;
@@ -96,12 +101,13 @@ struct Http2Stream {
 
   Encoding encoding;
   bool is_post, is_grpc, bad_timeout, too_large;
-  bool headers_done;  // the request's header block is complete
-  bool half_closed;   // the client has said all
-  bool opened;        // our headers are on their way
-  bool ended;         // our status is decided: nothing more is accepted or said
-  bool deferred;      // nghttp2 waits for resume_data
-  bool early;         // ended before the client had finished: reset once the status is out
+  bool expects_continue;  // not gRPC alone
+  bool headers_done;      // the request's header block is complete
+  bool half_closed;       // the client has said all
+  bool opened;            // our headers are on their way
+  bool ended;             // our status is decided: nothing more is accepted or said
+  bool deferred;          // nghttp2 waits for resume_data
+  bool early;             // ended before the client had finished: reset once the status is out
   Status status;
   const char *note;  // grpc-message of a status that ends a stream of answers; static text
   uint32_t header_bytes;
@@ -110,6 +116,7 @@ struct Http2Stream {
   int64_t answered_ns;  // when bytes began to wait for the peer, or some left
   rl_view borrowed;     // the request so far, where it was read; empty when it is in `body`
   Buffer body;
+  Buffer fields;                  // the request's, if it is not gRPC: for each two sizes, name and value
   size_t answer_at, answer_size;  // of a unary answer: in Http2Context::answers
   Buffer output;                  // answers that wait longer than a turn
 };
@@ -189,6 +196,12 @@ class Http2Connection {
   bool check_prefix(Http2Stream *stream, Prefix prefix);
   void read_messages(Http2Stream *stream);
   void finish_request(Http2Stream *stream);
+  void keep_field(Http2Stream *stream, rl_view name, rl_view value);
+  void choose_method(Http2Stream *stream, rl_view path);
+  void finish_http_headers(Http2Stream *stream);
+  void finish_http_request(Http2Stream *stream);
+  const char *read_fields(Http2Stream *stream, HttpCall *call);
+  void answer_http(Http2Stream *stream, const HttpAnswer &answer, bool has_body);
   void deliver(Http2Stream *stream, Prefix prefix, rl_view message);
   bool keep(Http2Stream *stream, rl_view bytes);
   void keep_borrowed();

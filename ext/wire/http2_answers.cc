@@ -1,6 +1,7 @@
 // Http2Connection: from messages and statuses to header fields and DATA.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 #include "wire/http2_events.h"
 
@@ -93,6 +94,7 @@ void Http2Connection::drop_message() { context_->answers.truncate(message_at_); 
 
 void Http2Connection::fail(Http2Stream *s, Status status, const char *message, const Details &details) {
   if (s->ended || doomed_) return;
+  if (s->method == Method::kHttp) return refuse(s, status == Status::kDeadlineExceeded ? "408" : "503");
   context_->counters->grpc_errors[static_cast<int>(status)].add(1);
   if (s->opened) {
     s->note = message;
@@ -113,9 +115,12 @@ void Http2Connection::fail(Http2Stream *s, Status status, const char *message, c
     doom(NGHTTP2_INTERNAL_ERROR, -1);
 }
 
-// Not gRPC: an HTTP status is all that the peer can understand.
+// Not gRPC, and not to be answered as a whole: an HTTP status is all that the peer can understand.
 void Http2Connection::refuse(Http2Stream *s, const char *status) {
   if (s->ended || doomed_) return;
+  const int index = http_error_index(static_cast<uint32_t>(std::atoi(status)));
+  if (index >= 0) context_->counters->http_errors[index].add(1);
+  if (s->method == Method::kHttp) context_->counters->calls[RL_METHOD_UNKNOWN].add(1);
   const nghttp2_nv fields[] = {field(":status", 7, status, 3, NGHTTP2_NV_FLAG_NO_COPY_NAME)};
   mark_ended(s, Status::kInternal);
   if (nghttp2_is_fatal(nghttp2_submit_response(session_, s->id, fields, 1, nullptr))) doom(NGHTTP2_INTERNAL_ERROR, -1);

@@ -135,7 +135,9 @@ ssize_t Http2Events::on_read_answer(nghttp2_session *, int32_t, uint8_t *to, siz
   const size_t n = c->read_answer(stream, to, size);
   if (stream->answer_size > 0 || !stream->output.empty()) return static_cast<ssize_t>(n);
   if (stream->ended) {
-    *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (stream->method == Method::kHttp) return static_cast<ssize_t>(n);
+    *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
     if (!c->submit_trailers(stream)) return NGHTTP2_ERR_CALLBACK_FAILURE;
   } else if (n == 0) {
     stream->deferred = true;

@@ -36,7 +36,7 @@ int Http2Connection::begin_stream(int32_t id) {
   s->encoding = Encoding::kIdentity;
   s->status = Status::kOk;
   s->watching = s->is_post = s->is_grpc = s->bad_timeout = s->too_large = false;
-  s->headers_done = s->half_closed = s->opened = s->ended = s->deferred = s->early = false;
+  s->headers_done = s->half_closed = s->opened = s->ended = s->deferred = s->early = s->expects_continue = false;
   s->note = nullptr;
   s->told = -1;
   s->header_bytes = 0;
@@ -67,13 +67,7 @@ int Http2Connection::take_header(rl_view name, rl_view value) {
   if (s->headers_done) return 0;  // trailers
   switch (name.size) {
     case 5:
-      if (equals(name, ":path")) {
-        s->method = method_of_path(value);
-        if (s->method == Method::kUnknown) {
-          path_size_ = static_cast<uint8_t>(value.size < sizeof path_ ? value.size : sizeof path_);
-          std::memcpy(path_, value.data, path_size_);
-        }
-      }
+      if (equals(name, ":path")) choose_method(s, value);
       break;
     case 7:
       if (equals(name, ":method")) s->is_post = equals(value, "POST");
@@ -92,12 +86,15 @@ int Http2Connection::take_header(rl_view name, rl_view value) {
     default:
       break;
   }
-  return 0;
+  // Until the path is known a pseudo-header may be one of plain HTTP.
+  if (s->method == Method::kHttp || (s->method == Method::kUnknown && name.data[0] == ':')) keep_field(s, name, value);
+  return doomed_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 void Http2Connection::finish_headers(Http2Stream *s) {
   s->headers_done = true;
   control_.earn(kTokensPerCall);
+  if (s->method == Method::kHttp) return finish_http_headers(s);
   WireCounters *counters = context_->counters;
   if (s->too_large) {
     counters->calls[RL_METHOD_UNKNOWN].add(1);
@@ -107,7 +104,7 @@ void Http2Connection::finish_headers(Http2Stream *s) {
   if (!s->is_post || !s->is_grpc) {
     counters->calls[RL_METHOD_UNKNOWN].add(1);
     counters->abuse[RL_ABUSE_MALFORMED].add(1);
-    return refuse(s, s->is_post ? "415" : "405");
+    return refuse(s, s->method == Method::kUnknown ? "404" : s->is_post ? "415" : "405");
   }
   counters->calls[door_of_method(s->method)].add(1);
   if (leaving_ == Leaving::kFinal)
@@ -132,7 +129,12 @@ void Http2Connection::take_data(Http2Stream *s, rl_view bytes) {
     borrower_ = s;
   }
   const rl_view all = request_bytes(s);
-  if (streams_requests(s->method)) {
+  if (s->method == Method::kHttp) {
+    if (all.size > context_->options.max_message) {
+      context_->counters->abuse[RL_ABUSE_OVERSIZED].add(1);
+      return refuse(s, "413");
+    }
+  } else if (streams_requests(s->method)) {
     if (all.size == bytes.size) s->arrived_ns = now_ns_;  // a message begins
     read_messages(s);
   } else if (all.size >= kPrefixSize) {
@@ -188,7 +190,9 @@ void Http2Connection::finish_request(Http2Stream *s) {
   }
   if (!s->ended) {
     const rl_view all = request_bytes(s);
-    if (streams_requests(s->method)) {
+    if (s->method == Method::kHttp) {
+      finish_http_request(s);
+    } else if (streams_requests(s->method)) {
       if (all.size == 0) {
         finish_answer(s, Status::kOk);
       } else {
@@ -258,6 +262,11 @@ void Http2Connection::drop_request(Http2Stream *s) {
   buffered_ -= s->body.size();
   context_->buffered -= s->body.size();
   s->body.clear();
+  if (s->method == Method::kHttp) {
+    buffered_ -= s->fields.size();
+    context_->buffered -= s->fields.size();
+  }
+  s->fields.clear();
 }
 
 void Http2Connection::close_stream(Http2Stream *s) {

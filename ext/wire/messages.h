@@ -13,7 +13,8 @@ struct RequestArena {
   rl_pair headers[RL_MAX_HEADERS];
   rl_pair attributes[RL_MAX_ATTRIBUTES];
   rl_pair response_headers[RL_MAX_HEADERS];
-  Buffer text;  // lower-cased names; its bytes do not move while a request is alive: reserve first
+  Buffer text;     // lower-cased names; its bytes do not move while a request is alive: reserve first
+  char note[256];  // an error that names what the caller sent
 };
 
 // Why a message cannot be used: ready for grpc-message, "FIELD: what is wrong with it" when one field is to blame. NULL

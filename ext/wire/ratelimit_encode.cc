@@ -22,16 +22,6 @@ size_t room_of(const rl_verdict &verdict) {
   return room;
 }
 
-rl_view decided_by(const rl_verdict &verdict) {
-  if (verdict.deciding_state >= 0 && verdict.deciding_state < verdict.state_count) {
-    return verdict.states[verdict.deciding_state].name;
-  }
-  if (verdict.deciding_match >= 0 && verdict.deciding_match < verdict.match_count) {
-    return verdict.matches[verdict.deciding_match].id;
-  }
-  return verdict.penalty.size ? verdict.penalty : verdict.list;
-}
-
 void write_state(ProtoWriter *writer, const rl_limit_state &state) {
   char *mark = writer->begin<2>(5);
   writer->optional_text(1, state.name);

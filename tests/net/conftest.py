@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from http1_client import Client
 from http2_peer import Peer
 from ratelimitd._ext.net.probe import Server
 
@@ -43,3 +44,17 @@ def connect() -> Iterator[Callable[..., Peer]]:
     yield open_peer
     for peer in peers:
         peer.close()
+
+
+@pytest.fixture
+def client() -> Iterator[Callable[[str], Client]]:
+    """`client(address)` speaks HTTP/1.1."""
+    clients: list[Client] = []
+
+    def open_client(address: str) -> Client:
+        clients.append(Client(address))
+        return clients[-1]
+
+    yield open_client
+    for opened in clients:
+        opened.socket.close()

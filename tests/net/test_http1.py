@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from http2_peer import ABUSE, check_request, dial, wait_for
+from http1_client import Client
+from http2_peer import ABUSE, check_request, wait_for
 
 STALL = 120  # ms
 ASK = b"X-Original-Method: GET\r\nX-Original-URI: %s\r\nX-Forwarded-For: 203.0.113.7\r\n"
@@ -19,60 +19,6 @@ def request(
     path: bytes = b"/a", *, line: bytes = b"GET /auth HTTP/1.1", extra: bytes = b"", body: bytes = b""
 ) -> bytes:
     return line + b"\r\nHost: x\r\n" + ASK % path + extra + b"\r\n" + body
-
-
-class Client:
-    """Sends bytes, reads answers: (status, headers, body)."""
-
-    def __init__(self, address: str) -> None:
-        self.socket = dial(address, 5)
-        self.input = b""
-
-    def send(self, data: bytes) -> None:
-        self.socket.sendall(data)
-
-    def fill(self) -> None:
-        data = self.socket.recv(1 << 16)
-        if not data:
-            raise EOFError
-        self.input += data
-
-    def read(self, *, head: bool = False) -> tuple[int, dict[str, str], bytes]:
-        while b"\r\n\r\n" not in self.input:
-            self.fill()
-        text, self.input = self.input.split(b"\r\n\r\n", 1)
-        first, *lines = text.decode().split("\r\n")
-        fields = dict(line.split(": ", 1) for line in lines)
-        size = 0 if head else int(fields.get("content-length", "0"))
-        while len(self.input) < size:
-            self.fill()
-        body, self.input = self.input[:size], self.input[size:]
-        return int(first.split(" ")[1]), fields, body
-
-    def ask(self, data: bytes) -> int:
-        self.send(data)
-        return self.read()[0]
-
-    def at_end(self) -> bool:
-        """Waits for the server to hang up."""
-        try:
-            self.fill()
-        except (EOFError, ConnectionResetError):
-            return not self.input
-        return False
-
-
-@pytest.fixture
-def client() -> Iterator[Callable[[str], Client]]:
-    clients: list[Client] = []
-
-    def connect(address: str) -> Client:
-        clients.append(Client(address))
-        return clients[-1]
-
-    yield connect
-    for c in clients:
-        c.socket.close()
 
 
 @pytest.fixture
