@@ -181,11 +181,7 @@ class Topology:
     # A cluster.
 
     async def _follow_slots(self, client: Redis, host: Host) -> None:
-        ranges = await client.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
-        owners: list[tuple[int, int, Host]] = []
-        for (first, last), servers in ranges.items():
-            address, port = servers["primary"][:2]
-            owners.append((int(first), int(last), (address or host[0], int(port))))
+        owners = _owners(await client.execute_command("CLUSTER SLOTS"), host)  # type: ignore[no-untyped-call]
         if not owners:
             raise StoreError("down", "no slot of the cluster belongs to anybody: redis-cli --cluster create, or fix")
         clients = {}
@@ -209,6 +205,22 @@ class Topology:
             owner = self.master(slot)
             if owner is not None:
                 owner.shards.append(shard)
+
+
+def _owners(ranges: Any, asked: Host) -> list[tuple[int, int, Host]]:
+    """First slot, last slot and master of each range of CLUSTER SLOTS.
+
+    A server that does not know how it is called answers with an empty address, or with "?" when it should have a name
+    and has none: it was reached at `asked`, so that will do.
+    """
+    owners = []
+    try:
+        for first, last, (address, port, *_), *_ in ranges:
+            name = (address or b"").decode()
+            owners.append((int(first), int(last), (asked[0] if name in ("", "?") else name, int(port))))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise StoreError("nonsense", f"{_name(asked)} answers CLUSTER SLOTS with nonsense ({error})") from None
+    return owners
 
 
 def _name(host: Host) -> str:

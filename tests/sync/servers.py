@@ -102,16 +102,17 @@ class RedisCluster:
     def url(self) -> str:
         return "redis://" + ",".join(server.name for server in self.servers)
 
-    def owner(self, slot: int) -> Redis:
-        """Who has the slot now, by any that answers."""
+    def owner(self, slot: int, *, besides: Redis | None = None) -> Redis:
+        """Who has the slot now, by any that answers; `besides`: who is not asked."""
         for server in self.servers:
+            if server is besides:
+                continue
             try:
                 ranges = server.client.execute_command("CLUSTER SLOTS")
             except redis.RedisError:
                 continue
-            for (first, last), owners in ranges.items():
+            for first, last, (_, port, *_), *_ in ranges:
                 if first <= slot <= last:
-                    port = owners["primary"][1]
                     return next(s for s in self.servers if s.port == port)
         raise AssertionError(f"nobody has slot {slot}")
 
