@@ -3,6 +3,7 @@ from libc.string cimport memset
 
 cdef enum:
     BLOCK_BYTES = 65536
+    FALL = 1024           # of the mark, in a round that needs less: its 1024th
 
 
 cdef char *bytes_of(arena_block *block) noexcept nogil:
@@ -23,10 +24,13 @@ cdef arena_block *block_for(scan_arena *arena, size_t n) noexcept nogil:
         block.next = NULL
         block.size = n if n > BLOCK_BYTES else BLOCK_BYTES
         arena.held += block.size
+        block.end = arena.held
+        arena.taken += 1
         if last:
             last.next = block
         else:
             arena.first = block
+    arena.reached = max(arena.reached, block.end)
     arena.current = block
     arena.used = 0
     return block
@@ -57,23 +61,35 @@ cdef void *arena_zeroed(scan_arena *arena, size_t n) noexcept nogil:
     return room
 
 
-cdef void drop_first(scan_arena *arena) noexcept nogil:
-    cdef arena_block *block = arena.first
-    arena.first = block.next
-    arena.held -= block.size
-    free(block)
+cdef void trim(scan_arena *arena, size_t keep) noexcept nogil:
+    """Frees what is behind the blocks that make up `keep` bytes: those in front are used first."""
+    cdef arena_block **link = &arena.first
+    cdef arena_block *block
+    cdef arena_block *next
+    arena.held = 0
+    while link[0] != NULL and link[0].end <= keep:
+        arena.held = link[0].end
+        link = &link[0].next
+    block = link[0]
+    link[0] = NULL
+    while block != NULL:
+        next = block.next
+        free(block)
+        block = next
 
 
-cdef void arena_reset(scan_arena *arena, size_t budget, size_t keep) noexcept nogil:
-    while arena.held > keep:
-        drop_first(arena)
+cdef void arena_reset(scan_arena *arena, size_t budget, size_t least, size_t most) noexcept nogil:
+    # Who never needs more than the least has nothing to find out.
+    if arena.held > least:
+        arena.mark = max(arena.reached, arena.mark - arena.mark // FALL)
+        if arena.held > most or arena.held // 2 > max(arena.mark, least):
+            trim(arena, min(max(arena.mark, least), most))
     arena.current = NULL
-    arena.used = 0
+    arena.used = arena.reached = 0
     arena.committed = 0
     arena.budget = budget
 
 
 cdef void arena_free(scan_arena *arena) noexcept nogil:
-    while arena.first:
-        drop_first(arena)
+    trim(arena, 0)
     arena.current = NULL

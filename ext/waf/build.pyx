@@ -543,7 +543,7 @@ cdef waf_program *waf_build(object ir, object cache_dir, bint direct=False) exce
     cdef bint first = True
     if program == NULL:
         raise MemoryError
-    arena_reset(&program.memory, <size_t>1 << 40, 0)
+    arena_reset(&program.memory, <size_t>1 << 40, 0, 0)
     cdef Builder builder = Builder()
     try:
         blueprint = plan.draw(ir, batch=not direct)

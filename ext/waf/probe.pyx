@@ -184,6 +184,10 @@ cdef class Program:
                 waf_request(self.program, self.scratch, &self.moment, &made.data, body_limit, False, self.result)
         return (time.thread_time() - start) / count
 
+    def arena(self):
+        """Bytes of the transactions' memory; blocks of it that were allocated since the start."""
+        return self.scratch.memory.held, self.scratch.memory.taken
+
     def fields(self) -> list:
         """(source, name, value) of every field of the last request."""
         cdef uint32_t source

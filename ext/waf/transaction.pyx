@@ -18,7 +18,8 @@ from ratelimitd._ext.waf.store cimport store_begin, value_number
 from ratelimitd._ext.waf.strings cimport hits_begin, scan_source
 
 cdef enum:
-    KEEP_BYTES = 1 << 20      # memory that a scratch keeps between transactions
+    LEAST_BYTES = 1 << 20     # memory that a scratch keeps between transactions
+    MOST_BYTES = 32 << 20     # ... however much they have needed of late
     BUDGET_BYTES = 1 << 19    # memory of any transaction, beside what its bytes call for
     MATCH_LIMIT = 100000      # backtracks of one regular expression
 
@@ -140,7 +141,7 @@ cdef void begin(
         memset(scratch.seen, 0, sizeof(scratch.seen))
         memset(scratch.dynamic, 0, sizeof(scratch.dynamic))
         scratch.round = 1
-    arena_reset(&scratch.memory, BUDGET_BYTES + WAF_BUDGET_FACTOR * size, KEEP_BYTES)
+    arena_reset(&scratch.memory, BUDGET_BYTES + WAF_BUDGET_FACTOR * size, LEAST_BYTES, MOST_BYTES)
     result_begin(out)
     out.error = 0
     memset(scratch.pending, 0, words * sizeof(uint64_t))

@@ -86,6 +86,41 @@ def test_steady_state_allocates_nothing() -> None:
             assert program.heap_growth(request, 50) == 0
 
 
+def heavy(size: int) -> dict[str, Any]:
+    """A body whose transformations take some megabytes."""
+    body = b"&".join(b"a%d=%%41+x%%25%dy<B>" % (i, i) * 20 for i in range(size // 300))[:size]
+    kind = (b"content-type", b"application/x-www-form-urlencoded")
+    return {"method": b"POST", "path": b"/", "headers": [kind], "body": body}
+
+
+def test_large_bodies_allocate_nothing_while_they_come() -> None:
+    """A worker keeps what its recent requests have needed, also when few of them are large."""
+    program = Program(rules(CHAINS))
+    large, small = heavy(100_000), heavy(300)
+    program.run(large)
+    held, taken = program.arena()
+    assert held > 2 << 20
+    for i in range(500):
+        program.run(large if i % 100 == 0 else small)
+    assert program.arena() == (held, taken)
+
+
+def test_memory_goes_back_when_nobody_needs_it() -> None:
+    program = Program(rules(CHAINS))
+    program.run(heavy(100_000))
+    for _ in range(5000):
+        program.run(heavy(300))
+    assert program.arena()[0] <= 1 << 20
+
+
+def test_memory_that_is_kept_has_a_bound() -> None:
+    program = Program(rules(CHAINS))
+    program.run(heavy(1 << 20), 1 << 20)
+    assert program.arena()[0] > 32 << 20
+    program.run(heavy(300))
+    assert program.arena()[0] <= 32 << 20
+
+
 def test_one_scratch_runs_many_requests_alike() -> None:
     """What a request left behind (strings seen, variables, memory) never shows in a later one."""
     rng = random.Random(4)
