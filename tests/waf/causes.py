@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
+from urllib.parse import unquote_to_bytes
 
+from .codings import decoded
 from .message import Request
+from .shared import crs_v4
 
 Cause = Callable[[Request], bool]
 
@@ -23,82 +25,76 @@ def xml_body(request: Request) -> bool:
     return re.match(rb"(?:application(?:/soap\+|/)|text/)xml", media(request)) is not None
 
 
-def json_body(request: Request) -> bool:
-    return re.match(rb"application/(?:[a-z0-9.-]+\+)?json", media(request)) is not None
-
-
-def invalid_json(request: Request) -> bool:
-    try:
-        json.loads(request.body)
-    except ValueError:
-        return json_body(request)
-    return False
-
-
-def multipart_body(request: Request) -> bool:
-    return media(request).startswith(b"multipart/form-data")
-
-
-def encoded_body(request: Request) -> bool:
-    """Said to be compressed: libmodsecurity inspects the bytes as they are, we what is in them."""
-    return (request.header("content-encoding") or b"identity") != b"identity"
-
-
-def confused_body(request: Request) -> bool:
-    """The bytes look like another kind than the content type says, so that we read them both ways."""
-    body = request.body.lstrip(b"\xef\xbb\xbf \t\r\n")
-    kinds = ((json_body, b"{["), (xml_body, b"<"), (multipart_body, b"-"))
-    return any(body[:1] in first and not kind(request) for kind, first in kinds if body)
-
-
-def no_body(request: Request) -> bool:
-    return not request.body
-
-
 def empty_boundary(request: Request) -> bool:
     return re.search(rb'boundary\s*=\s*(?:""|;|$)', media(request)) is not None
 
 
-def repeated_content_type(request: Request) -> bool:
-    return sum(name.lower() == b"content-type" for name, _ in request.headers) > 1
+def bodiless(request: Request) -> bool:
+    """Said to be of a kind that begins with something, and empty."""
+    return not request.body and (xml_body(request) or media(request).startswith(b"multipart/"))
+
+
+def undecodable_body(request: Request) -> bool:
+    return bool(request.body) and decoded(request) is None
+
+
+def empty_when_decoded(request: Request) -> bool:
+    inside = decoded(request)
+    return bool(request.body) and inside is not None and not inside.body
+
+
+def several_content_types(request: Request) -> bool:
+    """That differ: the same kind twice is read alike, whichever is taken."""
+    said = [value.strip().lower() for name, value in request.headers if name.lower() == b"content-type"]
+    return len(set(said)) > 1
+
+
+def texts(request: Request) -> tuple[bytes, ...]:
+    return (request.uri, request.body, *(value for _, value in request.headers))
 
 
 def invalid_utf8(request: Request) -> bool:
-    texts = (request.uri, request.body, *(value for _, value in request.headers))
-    for text in texts:
+    """As it is, or when URL encoding is taken off."""
+    for text in texts(request):
         try:
-            text.decode()
+            unquote_to_bytes(text).decode()
         except UnicodeDecodeError:
             return True
     return False
 
 
-def null_byte(request: Request) -> bool:
-    """As it is, or in some encoding that a transformation takes off."""
-    texts = (request.uri, request.body, *(value for _, value in request.headers))
-    return any(re.search(rb"\x00|%(?:25)*00|%u0000|\\(?:0|x00|u0000)|&#x?0+;?", text) for text in texts)
+def dropped_byte(request: Request) -> bool:
+    """Null bytes, as they are or in some encoding that a transformation takes off, or bytes that are no UTF-8."""
+    null = rb"\x00|%(?:25)*00|%u0000|\\(?:0|x00|u0000)|&#x?0+;?"
+    return any(re.search(null, text) for text in texts(request)) or invalid_utf8(request)
 
 
-def repeated_header(request: Request) -> bool:
-    names = [name.lower() for name, _ in request.headers]
-    return len(set(names)) < len(names)
+def phrase_in_a_phrase(request: Request) -> bool:
+    """A restricted file's name that begins within a word: ".env" in "secrets.env"."""
+    names = [line.strip().lower() for line in (crs_v4() / "rules/restricted-files.data").read_bytes().splitlines()]
+    text = unquote_to_bytes(request.uri.partition(b"?")[0]).lower()
+    found = [(name, text.find(name)) for name in names if name and not name.startswith(b"#")]
+    return any(at > 0 and text[at - 1 : at] != b"/" for _, at in found)
+
+
+def compared_with_itself(request: Request) -> bool:
+    """A word, an operator and the same word."""
+    plain = (unquote_to_bytes(re.sub(rb"%u00(?=[0-9a-fA-F]{2})", b"%", text)) for text in texts(request))
+    return any(re.search(rb"(?i)\b(\w+)\b\W+(?:is\s+not\W+|not\s+\w+\W+)?\1\b", text) for text in plain)
 
 
 CAUSES: dict[str, Cause] = {
     cause.__name__: cause
     for cause in (
         always,
-        xml_body,
-        json_body,
-        invalid_json,
-        multipart_body,
-        encoded_body,
-        no_body,
+        bodiless,
+        undecodable_body,
+        empty_when_decoded,
         empty_boundary,
-        repeated_content_type,
-        confused_body,
+        several_content_types,
         invalid_utf8,
-        null_byte,
-        repeated_header,
+        dropped_byte,
+        phrase_in_a_phrase,
+        compared_with_itself,
     )
 }

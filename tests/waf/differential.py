@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ruamel.yaml import YAML
 
 from .causes import CAUSES
+from .codings import decoded
 from .message import Engine, Request
 from .mutate import Mutant
 
@@ -62,7 +63,8 @@ def listed(entries: Iterable[dict[str, Any]] | None = None) -> list[Listed]:
 def differences(ours: Engine, oracle: Engine, mutants: Iterable[Mutant], known: list[Listed]) -> list[Difference]:
     found = []
     for mutant in mutants:
-        a, b = ours(mutant.request), oracle(mutant.request)
+        # The library looks at compressed bytes as they are, we at what is in them.
+        a, b = ours(mutant.request), oracle(decoded(mutant.request) or mutant.request)
         request = mutant.request
         only_ours = frozenset(r for r in a - b if not any(k.excuses(r, "ours", request) for k in known))
         only_oracle = frozenset(r for r in b - a if not any(k.excuses(r, "oracle", request) for k in known))

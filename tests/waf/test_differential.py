@@ -91,7 +91,7 @@ def test_a_difference_is_found_and_excused() -> None:
     assert (found.ours, found.oracle) == ({1}, {3})
     entries = [
         {"rules": [1], "when": "invalid_utf8", "side": "ours", "reason": "r"},
-        {"rules": "any", "when": "null_byte", "side": "either", "reason": "r"},
+        {"rules": "any", "when": "empty_boundary", "side": "either", "reason": "r"},
         {"rules": [3], "when": "always", "side": "ours", "reason": "r"},
     ]
     (found,) = differences(one, other, traffic, listed(entries))
