@@ -5,6 +5,8 @@
 #include <map>
 #include <mutex>
 
+#include "scan/vector.h"
+
 namespace rl {
 namespace {
 
@@ -89,10 +91,15 @@ Regex compile(const std::vector<std::string> &patterns, size_t first, size_t las
     expressions.push_back(pattern.c_str());
   }
   const std::vector<unsigned> flags(expressions.size(), kFlags);
+  hs_platform_info_t platform;
+  if (rl_hs_platform(&platform) != HS_SUCCESS) {
+    *error = "this CPU cannot run the pattern library (SSE4.2 is needed)";
+    return nullptr;
+  }
   hs_database_t *database = nullptr;
   hs_compile_error_t *failure = nullptr;
   const auto count = static_cast<unsigned>(expressions.size());
-  if (hs_compile_multi(expressions.data(), flags.data(), numbers.data(), count, HS_MODE_BLOCK, nullptr, &database,
+  if (hs_compile_multi(expressions.data(), flags.data(), numbers.data(), count, HS_MODE_BLOCK, &platform, &database,
                        &failure) != HS_SUCCESS) {
     const bool known = failure != nullptr && failure->expression >= 0 && failure->expression < static_cast<int>(count);
     const std::string &pattern = patterns[first + (known ? static_cast<size_t>(failure->expression) : 0)];
@@ -141,7 +148,7 @@ Regex regex_compile(const std::vector<std::string> &patterns, std::string *error
 
 bool regex_match(const hs_database_t *database, rl_view text, hs_scratch_t *scratch) {
   bool found = false;
-  hs_scan(database, start_of(text), text.size, 0, scratch, on_match, &found);
+  rl_hs_scan(database, start_of(text), text.size, 0, scratch, on_match, &found);
   return found;
 }
 
@@ -165,7 +172,7 @@ bool regex_sets_compile(const std::vector<std::string> &patterns, const std::vec
 
 uint32_t regex_set_match(const RegexSet &set, rl_view text, hs_scratch_t *scratch, uint32_t *room) {
   Hits hits = {set.ids.data(), room, 0};
-  hs_scan(set.database.get(), start_of(text), text.size, 0, scratch, on_hit, &hits);
+  rl_hs_scan(set.database.get(), start_of(text), text.size, 0, scratch, on_hit, &hits);
   return hits.count;
 }
 

@@ -7,7 +7,7 @@ from libc.string cimport memcmp, memcpy
 
 from ratelimitd._ext.scan.hs cimport (
     HS_MODE_BLOCK, HS_SUCCESS, hs_compile_error_t, hs_compile_multi, hs_database_t, hs_deserialize_database, hs_free_compile_error,
-    hs_free_database, hs_platform_info_t, hs_populate_platform, hs_serialize_database, hs_version,
+    hs_free_database, hs_platform, hs_platform_info_t, hs_serialize_database, hs_version,
 )
 
 from ratelimitd import cache
@@ -110,7 +110,7 @@ cdef hs_database_t *compiled(list expressions, const hs_platform_info_t *platfor
 cdef object database_fault(tuple expression):
     cdef hs_platform_info_t platform
     cdef hs_database_t *database
-    if hs_populate_platform(&platform) != HS_SUCCESS:
+    if hs_platform(&platform) != HS_SUCCESS:
         return None
     try:
         database = compiled([(*expression[:2], 0)], &platform)
@@ -151,7 +151,7 @@ cdef shared_database *database_acquire(list expressions, object cache_dir) excep
     cdef hs_platform_info_t platform
     cdef shared_database *made
     cdef shared_database *shared
-    if hs_populate_platform(&platform) != HS_SUCCESS:
+    if hs_platform(&platform) != HS_SUCCESS:
         raise EngineError("this CPU cannot run the pattern library (SSE4.2 is needed)")
     cdef bytes digest = cache_key(expressions, &platform)
     cdef const uint8_t *key = digest

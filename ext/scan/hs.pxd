@@ -26,7 +26,6 @@ cdef extern from "hs.h" nogil:
         HS_MODE_BLOCK
 
     const char *hs_version()
-    hs_error_t hs_populate_platform(hs_platform_info_t *platform)
     hs_error_t hs_compile_multi(
         const char *const *expressions, const unsigned int *flags, const unsigned int *ids, unsigned int elements, unsigned int mode,
         const hs_platform_info_t *platform, hs_database_t **db, hs_compile_error_t **error)
@@ -40,6 +39,7 @@ cdef extern from "hs.h" nogil:
 
 
 cdef extern from "scan/vector.h" nogil:
+    hs_error_t hs_platform "rl_hs_platform"(hs_platform_info_t *platform)
     hs_error_t hs_scan "rl_hs_scan"(
         const hs_database_t *db, const char *data, unsigned int length, unsigned int flags, hs_scratch_t *scratch,
         match_event_handler handler, void *context)

@@ -1,4 +1,5 @@
-"""A match is found wherever it lies: pattern libraries handle the last bytes of a text on paths of their own."""
+"""A match is found wherever it lies: pattern libraries handle the last bytes of a text, and long repeats, on paths of
+their own."""
 
 from __future__ import annotations
 
@@ -35,3 +36,25 @@ def test_every_place(pattern: str, text: bytes, filler: bytes) -> None:
             fired = program.run({"method": b"POST", "path": b"/", "headers": [], "body": body}, detect=True)["fired"]
             assert [f["rule"] for f in fired] in ([1, 2], []), (before, after)
             assert fired or filler != b"f", (before, after)
+
+
+REPEATS = (
+    (r"\$(?:\{|&l)[^}]*\$(?:\{|&l)", b"$&l&", b"${"),
+    (
+        r"(?i)(?:\$|&dollar;?)(?:\{|&l(?:brace|cub);?)(?:[^\}]*(?:\$|&dollar;?)(?:\{|&l(?:brace|cub);?)|jndi)",
+        b"$&lbrace",
+        b"${",
+    ),
+    (r"(?i)(?:\$|&dollar;?)(?:\{|&l(?:brace|cub);?)", b"%&$$/ac& ", b"& %${"),
+)
+
+
+@pytest.mark.parametrize(("pattern", "start", "end"), REPEATS)
+@pytest.mark.parametrize("filler", [b"x", b"& ", b"$a%"])
+def test_every_gap(pattern: str, start: bytes, end: bytes, filler: bytes) -> None:
+    """Vectorscan's code for AVX2 misses some of these."""
+    program = Program(compile_rules(parse(f'SecRule REQUEST_BODY "@rx {pattern}" "id:1,phase:2,pass,t:none"'.encode())))
+    for gap in range(120):
+        body = start + (filler * gap)[:gap] + end
+        fired = program.run({"method": b"POST", "path": b"/", "headers": [], "body": body}, detect=True)["fired"]
+        assert [f["rule"] for f in fired] == [1], gap
