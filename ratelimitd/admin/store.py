@@ -56,6 +56,7 @@ class StoreCollector(Collector):
         yield self._masters(store)
         yield _errors(store)
         yield _flushes(store)
+        yield _events(store)
         text = "Shards that were sent again as a whole, because the store lost data or its master changed."
         yield CounterMetricFamily("ratelimitd_store_resyncs", text, value=store.resyncs)
 
@@ -86,6 +87,14 @@ def _errors(store: Store) -> Metric:
     family = CounterMetricFamily("ratelimitd_store_errors", "Failures of the store, by kind.", labels=["kind"])
     for kind, count in sorted(store.errors.items()):
         family.add_metric([kind], count)
+    return family
+
+
+def _events(store: Store) -> Metric:
+    text = "Bans, their ends and resets: told to the other nodes, and heard of them."
+    family = CounterMetricFamily("ratelimitd_store_events", text, labels=["direction"])
+    for direction, count in (("told", store.told), ("heard", store.heard)):
+        family.add_metric([direction], count)
     return family
 
 

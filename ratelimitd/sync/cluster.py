@@ -12,12 +12,14 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from ratelimitd._engine import Engine
 from ratelimitd.log import Logger
 from ratelimitd.sync import heartbeat
 from ratelimitd.sync.breaker import Breaker
+from ratelimitd.sync.events import Events
 from ratelimitd.sync.faults import MOVED, explain
 from ratelimitd.sync.flush import Flusher
 from ratelimitd.sync.layout import SHARDS, Layout
@@ -63,6 +65,8 @@ class Cluster:
         self._layout = Layout(options.prefix)
         self._topology = Topology(options.access, self._layout)
         self._flusher = Flusher(engine, self._layout, node)
+        self._events = Events(engine, self._layout, node, engine.stats()["bans"]["max_bans"])
+        self._exchanging = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._urgent = asyncio.Event()
         self._problem, self._problem_kind = "not connected yet", "start"
@@ -96,6 +100,7 @@ class Cluster:
                 await asyncio.gather(*(self._flush_rest(master) for master in self._topology.masters.values()))
                 keeper = self._topology.master(self._layout.slot)
                 if keeper is not None:
+                    await self._exchange(keeper)
                     await heartbeat.unregister(keeper, self._layout, self._name)
         await self._topology.close()
 
@@ -117,6 +122,8 @@ class Cluster:
             clock_offset_ms=self._offset_ms,
             interval_seconds=self._options.interval,
             flushes=self._flushes,
+            told=self._events.told,
+            heard=self._events.heard,
             errors=dict(self._errors),
             resyncs=self._flusher.resyncs,
         )
@@ -127,9 +134,28 @@ class Cluster:
         now = time.monotonic()
         for master in self._topology.masters.values():
             if not master.busy and master.shards and master.breaker.may_ask(now):
-                task = asyncio.create_task(self._flush(master))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._spawn(self._flush(master))
+        keeper = self._topology.master(self._layout.slot)
+        if keeper is not None and not self._exchanging and keeper.breaker.may_ask(now):
+            self._spawn(self._exchange(keeper))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _exchange(self, keeper: Master) -> None:
+        """Bans and resets, by the one master that keeps them."""
+        if self._exchanging:
+            return
+        self._exchanging = True
+        try:
+            now_ms = int(time.time() * 1000 + self._offset_ms)
+            await self._events.exchange(keeper.client, keeper.name, now_ms)
+        except Exception as error:
+            self._failed(keeper, error)
+        finally:
+            self._exchanging = False
 
     async def _flush(self, master: Master) -> None:
         if master.busy:

@@ -48,6 +48,8 @@ class Status:
     clock_offset_ms: float
     interval_seconds: float
     flushes: Histogram
+    told: int  # bans, their ends and resets, to other nodes
+    heard: int  # ... of other nodes
     errors: dict[str, int]  # by kind
     resyncs: int
 

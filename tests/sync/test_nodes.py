@@ -18,8 +18,9 @@ pytestmark = pytest.mark.e2e
 IP = "203.0.113.7"
 # What docs/cluster.md tells to allow.
 ACL = (
-    "~{ratelimitd* +info +time +script|load +evalsha +hincrby +hget +hset +hmget +pexpire +pexpireat "
-    "+zadd +zrem +zremrangebyscore +zrangebyscore +set +get +multi +exec +client|setname +cluster|slots"
+    "~{ratelimitd* +info +time +script|load +evalsha +hincrby +hget +hset +hdel +hmget +pttl +pexpire +pexpireat "
+    "+zadd +zrem +zcard +zrange +zrevrange +zremrangebyscore +zrangebyscore +set +get +multi +exec +client|setname "
+    "+cluster|slots"
 )
 
 

@@ -103,7 +103,7 @@ def test_what_failures_are_called(error: Exception, kind: str) -> None:
 
 def test_every_metric_is_documented() -> None:
     master = MasterStatus("m:1", 128, True, "", 0.0, 0.0)
-    status = Status("single", "", "", "", (master,), ("n",), 0, 0.0, 0.0, 0.1, Histogram(), {"timeout": 1}, 0)
+    status = Status("single", "", "", "", (master,), ("n",), 0, 0.0, 0.0, 0.1, Histogram(), 2, 3, {"timeout": 1}, 0)
     text = (Path(__file__).parents[2] / "docs/cluster.md").read_text()
     for family in StoreCollector(lambda: status, lambda: [("shop", "per-ip", 1.0)]).collect():
         suffix = "_total" if family.type == "counter" else ""
