@@ -208,6 +208,8 @@ class Cluster:
         found = await heartbeat.beat(list(self._topology.masters.values()))
         for master, error in found.failures:
             self._failed(master, error)
+        for master in found.replaced:
+            self._flusher.resync([shard for shard in master.shards if shard in self._flusher.seen])
         silent = {master for master, _ in found.failures}
         for master in self._topology.masters.values():
             if master not in silent and not master.refuses:

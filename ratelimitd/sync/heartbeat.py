@@ -20,25 +20,34 @@ SLOWEST = 0.25  # seconds of a round trip whose time is still believed
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What one round learned. offset_ms: the store's clock minus ours; None: nobody said."""
+    """What one round learned. offset_ms: the store's clock minus ours; None: nobody said. replaced: masters that are
+    other processes than the last time, so what was last written to them may be lost.
+    """
 
     offset_ms: float | None
     failures: list[tuple[Master, Exception]]
+    replaced: list[Master]
 
 
 async def beat(masters: list[Master]) -> Beat:
-    """Asks all masters for their time, at once."""
+    """Asks all masters for their time and who they are, at once."""
+    before = [master.run_id for master in masters]
     results = await asyncio.gather(*(_offset(master) for master in masters), return_exceptions=True)
     failures = [(m, r) for m, r in zip(masters, results, strict=True) if isinstance(r, Exception)]
     offsets = [result for result in results if isinstance(result, float)]
-    return Beat(statistics.median(offsets) if offsets else None, failures)
+    replaced = [master for master, run_id in zip(masters, before, strict=True) if master.run_id != run_id]
+    return Beat(statistics.median(offsets) if offsets else None, failures, replaced)
 
 
 async def _offset(master: Master) -> float | None:
     """ms; None when the answer took too long to tell. time.time() may step meanwhile: the round trip is the monotonic
     clock's."""
+    pipeline = master.client.pipeline(transaction=False)
+    pipeline.time()
+    pipeline.info("server")
     began = time.monotonic()
-    seconds, micros = await master.client.time()
+    (seconds, micros), info = await pipeline.execute()
+    master.run_id = str(info["run_id"])
     took = time.monotonic() - began
     if took > SLOWEST:
         return None

@@ -69,6 +69,7 @@ class Master:
     client: Redis
     shards: list[int]
     breaker: Breaker = field(default_factory=Breaker)
+    run_id: str = ""  # of its process: behind Sentinels, or after a restart, another goes by the same name
     answered: float = 0.0  # when it last did
     flush_seconds: float = 0.0  # what the last flush took
     busy: bool = False

@@ -49,6 +49,7 @@ class Redis:
     directory: Path
     port: int
     arguments: tuple[str, ...] = ()
+    configuration: Path | None = None  # a Sentinel's: it writes it itself
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -60,9 +61,12 @@ class Redis:
         return redis.Redis(port=self.port, socket_timeout=10)
 
     def start(self) -> Redis:
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
+        command = ["redis-server"] if self.configuration is None else ["redis-server", str(self.configuration)]
+        command += ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), *self.arguments]
+        if self.configuration is None:
+            command += NOTHING_KEPT
         with (self.directory / f"redis-{self.port}.log").open("ab") as log:
-            self.process = subprocess.Popen([*command, *NOTHING_KEPT, *self.arguments], stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
         eventually(self._answers, f"redis {self.port}")
         return self
 
@@ -145,9 +149,56 @@ def cluster(directory: Path) -> Iterator[RedisCluster]:
 
 def _well(server: Redis) -> bool:
     """It sees the whole cluster, and is in step with its master."""
+    return in_step(server) and server.client.execute_command("CLUSTER INFO")["cluster_state"] == "ok"
+
+
+def in_step(server: Redis) -> bool:
     info = server.client.info("replication")
-    in_step = info["role"] == "master" or info["master_link_status"] == "up"
-    return in_step and server.client.execute_command("CLUSTER INFO")["cluster_state"] == "ok"
+    return bool(info["role"] == "master" or info["master_link_status"] == "up")
+
+
+@dataclass
+class Watched:
+    """A master and its replica, and three Sentinels that make the replica the master when it is gone."""
+
+    servers: list[Redis]
+    sentinels: list[Redis]
+
+    @property
+    def url(self) -> str:
+        return "redis://" + ",".join(sentinel.name for sentinel in self.sentinels)
+
+    @property
+    def master(self) -> Redis:
+        _, port = self.sentinels[0].client.sentinel_get_master_addr_by_name("counts")
+        return next(server for server in self.servers if server.port == port)
+
+
+@contextmanager
+def watched(directory: Path) -> Iterator[Watched]:
+    with ExitStack() as stack:
+        master = stack.enter_context(single(directory))
+        replica = stack.enter_context(single(directory, "--replicaof", "127.0.0.1", str(master.port)))
+        sentinels = []
+        for number in range(3):
+            file = directory / f"sentinel-{number}.conf"
+            file.write_text(
+                f"sentinel monitor counts 127.0.0.1 {master.port} 2\n"
+                "sentinel down-after-milliseconds counts 500\n"
+                "sentinel failover-timeout counts 3000\n"
+            )
+            sentinels.append(Redis(directory, free_port(), ("--sentinel",), file))
+            stack.callback(sentinels[-1].kill)
+            sentinels[-1].start()
+        eventually(lambda: in_step(replica), "a replica in step")
+        for one in sentinels:
+            eventually(partial(_sees_all, one), "Sentinels that know each other")
+        yield Watched([master, replica], sentinels)
+
+
+def _sees_all(sentinel: Redis) -> bool:
+    others, replicas = sentinel.client.sentinel_sentinels("counts"), sentinel.client.sentinel_slaves("counts")
+    return (len(others), len(replicas)) == (2, 1)
 
 
 @dataclass

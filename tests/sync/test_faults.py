@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +19,7 @@ from ratelimitd.sync.layout import Layout
 from tests.e2e.serving import eventually
 
 from . import servers
-from .load import POLICY, audit, load
+from .load import POLICY, addresses, audit, load
 from .proxy import proxy
 
 pytestmark = pytest.mark.e2e
@@ -183,3 +184,27 @@ def test_a_node_is_cut_off(tmp_path: Path, policy: Path) -> None:
         for one in (a, b):
             one.wait_for_store(2)
         audit([a, b], asked.sent)
+
+
+def test_sentinels_name_another_master(tmp_path: Path, policy: Path) -> None:
+    """The new one lacks what was not yet replicated, and goes by the same name."""
+    with ExitStack() as stack:
+        store = stack.enter_context(servers.watched(tmp_path))
+        nodes = [stack.enter_context(servers.node(policy, tmp_path / name, store.url)) for name in ("a", "b")]
+        for one in nodes:
+            one.wait_for_store(2)
+            assert one.store()["mode"] == "sentinel"
+        first, second = store.servers
+        with load(nodes) as asked:
+            pause()
+            first.client.execute_command("ACL SETUSER", "default", "-psync", "-sync")
+            first.client.client_kill_filter(_type="replica")
+            once = Counter({key: nodes[0].ask(ip=key) for key in addresses(1)})  # and never there again
+            pause()
+            first.kill()
+            eventually(lambda: store.master is second, "a new master", 30)
+            pause()
+        for one in nodes:
+            eventually(lambda n=one: n.store()["ok"], "a node that is well")
+        audit(nodes, asked.sent)
+        audit(nodes[1:], once)
