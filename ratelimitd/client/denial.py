@@ -51,8 +51,9 @@ def body(verdict: Verdict) -> bytes:
     members["status"] = status(verdict)
     if verdict.reason == "over_limit":
         members["violated-policies"] = [s.name for s in verdict.limits if s.over and not s.shadow]
-    if verdict.reference:
-        members["reference"] = verdict.reference
+    reference = verdict.header("x-ratelimitd-reference")  # of a limit the client is told the name instead
+    if reference:
+        members["reference"] = reference
     return json.dumps(members, separators=(",", ":")).encode()
 
 

@@ -315,8 +315,18 @@ def test_soft_denials_pass_and_are_answered_by_the_function_behind(name: str, cl
     assert denied["statusCode"] == 429
     assert int(denied["headers"]["retry-after"]) > 0
     assert denied["headers"]["content-type"] == "application/problem+json"
-    assert set(denied["headers"]) >= {"ratelimit", "ratelimit-policy", "x-ratelimitd-reference"}
+    assert set(denied["headers"]) >= {"ratelimit", "ratelimit-policy"}
     assert '"type":"https://iana.org/assignments/http-problem-types#quota-exceeded"' in denied["body"]
+
+
+def test_a_soft_block_is_answered_by_its_reference(client: HttpClient) -> None:
+    raw = event("http_2")
+    raw["rawQueryString"] = "q=evil"
+    said = authorizer(client, on_error="deny", soft_deny=True)(raw, None)["context"]
+    denied = enforced(lambda e, c: None)({"requestContext": {"authorizer": {"lambda": said}}}, None)
+    assert denied["statusCode"] == 403
+    assert denied["headers"]["x-ratelimitd-reference"] == said["ratelimitd_reference"]
+    assert said["ratelimitd_reference"] in denied["body"]
 
 
 @pytest.mark.parametrize(
@@ -352,6 +362,14 @@ def test_who_asks_goes_to_the_policy_and_to_the_integration(client: HttpClient, 
     assert limiter.asked[0].attributes["principal"] == "anna"
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         handler(event("rest_request"), None)
+
+
+def test_an_authentication_may_refuse_as_authorizers_do(client: HttpClient) -> None:
+    def refuse(asked: Event) -> Identity:
+        raise Exception("Unauthorized")
+
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        authorizer(client, on_error="allow", authenticate=refuse)(event("http_2"), None)
 
 
 def test_an_authentication_that_fails_denies_whatever_on_error_says(

@@ -75,10 +75,11 @@ def authorizer(
     """A handler for Lambda, of any of the five kinds of event.
 
     `on_error`: without a verdict "allow", "deny", or "raise" (the client gets a 500). What a client can cause is denied
-    all the same. `authenticate` tells who asks; None is answered 401, and an error of its own denies. `soft_deny` lets
-    denied requests through with `ratelimitd_decision` = "deny" in the context, for `enforced` behind it to answer 429.
-    `lease`: hits charged for each answer, where API Gateway caches them. `scope`: what a policy allows; with a cache,
-    "method" allows only the method and path that asked. `http_api`: what HTTP APIs of format 2.0 are set to expect.
+    all the same. `authenticate` tells who asks; None is answered 401, and so is an error whose text is "Unauthorized";
+    others deny. `soft_deny` lets denied requests through with `ratelimitd_decision` = "deny" in the context, for
+    `enforced` behind it to answer 429. `lease`: hits charged for each answer, where API Gateway caches them. `scope`:
+    what a policy allows; with a cache, "method" allows only the method and path that asked. `http_api`: what HTTP APIs
+    of format 2.0 are set to expect.
     `trusted_hops`: proxies of ours before API Gateway.
     """
     validate(on_error)
@@ -138,6 +139,8 @@ class _Door:
             if identity is not None:
                 answers.flat(identity.context)
         except Exception as error:
+            if str(error) == "Unauthorized":  # as authorizers say it
+                raise Unauthorized from None
             complain(f"authenticate failed, so the request is denied: {type(error).__name__}: {error}")
             return None
         if identity is None:

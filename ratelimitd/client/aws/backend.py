@@ -54,7 +54,7 @@ def _denied(decided: Mapping[str, Any]) -> dict[str, Any]:
         problem["violated-policies"] = [str(decided[PREFIX + "limit"])]
     headers = {"content-type": CONTENT_TYPE}
     headers |= {name: str(decided[key]) for key, name in FIELDS.items() if decided.get(key)}
-    if decided.get(PREFIX + "reference"):
+    if decided.get(PREFIX + "reference") and PREFIX + "limit" not in decided:
         problem["reference"] = headers["x-ratelimitd-reference"] = str(decided[PREFIX + "reference"])
     return {
         "statusCode": status,
