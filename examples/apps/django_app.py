@@ -43,7 +43,7 @@ ADDRESS = os.environ.get("RATELIMITD_ADDRESS", "127.0.0.1:8081")
 # In a project of your own this is wsgi.py ...
 application = WsgiMiddleware(
     get_wsgi_application(),
-    HttpClient(os.environ.get("RATELIMITD_HTTP_ADDRESS", ADDRESS), timeout=0.25),
+    HttpClient(ADDRESS, timeout=0.25),
     on_error="allow",  # an outage of the limiter is not one of the shop
     trusted_hops=1,  # the load balancer
     exempt=["/healthz"],  # its health checks

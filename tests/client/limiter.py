@@ -1,4 +1,4 @@
-"""A real engine for the clients to ask: over gRPC as it serves, and its JSON door."""
+"""A real engine for the clients to ask: as it serves, and through a JSON door of the tests that watches and fails."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ PLAIN = ("status", "decided_by", "score", "bytes_inspected", "inspected_all", "r
 
 
 class Limiter:
-    """`grpc` and `http` are addresses. `asked`: what came through the JSON door, as messages."""
+    """`grpc` is the server's own address, `http` that of a door of the tests' own before the same engine.
+
+    `asked`: what came through that door, as messages.
+    """
 
     def __init__(self, policy: str = POLICY, address: str = "127.0.0.1:0") -> None:
         self.engine = Engine(workers=1, max_keys=4096)

@@ -17,12 +17,11 @@ APPS = EXAMPLES / "apps"
 
 @contextmanager
 def served(name: str, limiter: Limiter, tmp_path: Path) -> Iterator[str]:
-    environ = {"RATELIMITD_ADDRESS": limiter.grpc, "RATELIMITD_HTTP_ADDRESS": limiter.http}
+    environ = {"RATELIMITD_ADDRESS": limiter.grpc}
     if name == "fastapi, uvicorn":
         with asgi(load(APPS / "fastapi_app.py", **environ).app) as url:
             yield url
     elif name == "flask, gunicorn":
-        environ["RATELIMITD_ADDRESS"] = limiter.http
         with gunicorn("flask_app:app", APPS, tmp_path / "log", **environ) as url:
             yield url
     elif name == "django, wsgiref":
@@ -40,7 +39,7 @@ def django(limiter: Limiter) -> object:
     if not DJANGO:
         DJANGO.append(load(APPS / "django_app.py"))
     (module,) = DJANGO
-    module.application._client = HttpClient(limiter.http)
+    module.application._client = HttpClient(limiter.grpc)
     module.asgi_application._client = AsyncClient(limiter.grpc)
     return module
 

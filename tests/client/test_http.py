@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ratelimitd.client import CheckError, HttpClient, Request, http
+from ratelimitd.client import CheckError, Client, HttpClient, Request, http
 
 from .limiter import Limiter
 
@@ -32,12 +33,36 @@ def test_verdicts_come_over_one_connection(limiter: Limiter) -> None:
     assert [h.value for h in limiter.asked[0].headers] == [b"\xff", "s=é".encode()]
 
 
-def test_both_transports_say_the_same(limiter: Limiter) -> None:
-    from ratelimitd.client import Client
-
-    request = Request("POST", "/login", "198.51.100.1", dry_run=True)
-    with HttpClient(limiter.http) as plain, Client(limiter.grpc) as grpc:
+@pytest.mark.parametrize("door", ["http", "grpc"])
+def test_both_transports_say_the_same(limiter: Limiter, door: str) -> None:
+    """Of the server's own JSON door, too, which is on the port of gRPC."""
+    request = Request(
+        "POST",
+        "/login?a=%C3%A9",
+        "198.51.100.1",
+        host="shop.example",
+        scheme="https",
+        headers=[("X-A", b"\xff"), ("cookie", "s=é")],
+        body=b"q=1",
+        partial_body=True,
+        attributes={"principal": "anna"},
+        domain="shop",
+        dry_run=True,
+        explain=True,
+    )
+    with HttpClient(getattr(limiter, door)) as plain, Client(limiter.grpc) as grpc:
         assert plain.check(request) == grpc.check(request)
+        attack = replace(request, body=b"q=evil")
+        said = [replace(c.check(attack), reference="", headers=()) for c in (plain, grpc)]
+        assert said[0] == said[1]
+        assert said[0].matches
+
+
+def test_the_server_refuses_by_http_what_it_refuses_by_grpc(limiter: Limiter) -> None:
+    with HttpClient(limiter.grpc, on_error="allow") as client:
+        assert client.check(Request(body=b"x" * (5 << 20))).status == 413
+        assert client.check(Request(headers=[(f"x-{i}", "1") for i in range(300)])).status == 400
+        assert client.check(Request()).allowed
 
 
 def test_a_connection_that_the_server_closed_costs_a_retry_only(limiter: Limiter) -> None:
