@@ -30,6 +30,8 @@ from ratelimitd.sync.topology import Master, Topology
 BEAT_SECONDS = 1.0
 LOOK_SECONDS = 10.0  # between two looks at who the masters are, when nobody says MOVED
 LOST_SECONDS = 1.5  # of silence, until a master's shards count as lost
+URGENT_SECONDS = 0.01  # between two flushes ahead of time, at least
+URGENT_REST = 4  # ... and as many times what the last flush took
 STEP_MS = 50  # of our clock against the monotonic one: not drift
 LAST_SECONDS = 2.0  # for the last flushes
 LAST_FLUSHES = 100
@@ -73,6 +75,7 @@ class Cluster:
         self._breaker = Breaker()  # of looking for the store
         self._nodes: tuple[str, ...] = ()
         self._lost = bytes([1]) * SHARDS
+        engine.sync_lost(self._lost, 1)
         self._offset_ms = 0.0
         self._clock_gap = _clock_gap()
         self._flushes = Histogram()
@@ -81,15 +84,17 @@ class Cluster:
 
     async def run(self) -> None:
         """Until cancelled."""
+        loop = asyncio.get_running_loop()
         beats = asyncio.create_task(self._beats())
+        loop.add_reader(self._engine.sync_urgent_fd(), self._urgent.set)
         try:
             while True:
                 self._follow_steps()
                 self._flush_all()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._urgent.wait(), self._options.interval)
-                self._urgent.clear()
+                self._exchange_events()
+                await self._flush_urgent(time.monotonic() + self._options.interval)
         finally:
+            loop.remove_reader(self._engine.sync_urgent_fd())
             beats.cancel()
             await asyncio.gather(beats, *self._tasks, return_exceptions=True)
 
@@ -130,13 +135,17 @@ class Cluster:
 
     # Flushes.
 
-    def _flush_all(self) -> None:
+    def _flush_all(self, only: frozenset[int] | None = None) -> None:
+        """A task for each master that has something to flush: all its shards, or those of `only`."""
         now = time.monotonic()
         for master in self._topology.masters.values():
-            if not master.busy and master.shards and master.breaker.may_ask(now):
-                self._spawn(self._flush(master))
+            shards = master.shards if only is None else [shard for shard in master.shards if shard in only]
+            if shards and not master.busy and master.breaker.may_ask(now):
+                self._spawn(self._flush(master, shards))
+
+    def _exchange_events(self) -> None:
         keeper = self._topology.master(self._layout.slot)
-        if keeper is not None and not self._exchanging and keeper.breaker.may_ask(now):
+        if keeper is not None and not self._exchanging and keeper.breaker.may_ask(time.monotonic()):
             self._spawn(self._exchange(keeper))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -157,13 +166,25 @@ class Cluster:
         finally:
             self._exchanging = False
 
-    async def _flush(self, master: Master) -> None:
+    async def _flush_urgent(self, until: float) -> None:
+        """Until then (monotonic seconds), flushes counters near their limit ahead of time, but is mostly at rest."""
+        while (left := until - time.monotonic()) > 0:
+            try:
+                await asyncio.wait_for(self._urgent.wait(), left)
+            except TimeoutError:
+                return
+            self._urgent.clear()
+            self._flush_all(frozenset(self._engine.sync_urgent()))
+            took = max((master.flush_seconds for master in self._topology.masters.values()), default=0.0)
+            await asyncio.sleep(min(max(URGENT_SECONDS, URGENT_REST * took), max(0.0, until - time.monotonic())))
+
+    async def _flush(self, master: Master, shards: list[int]) -> None:
         if master.busy:
             return
         master.busy = True
         began = time.perf_counter()
         try:
-            failures = await self._flusher.flush(master)
+            failures = await self._flusher.flush(master, shards)
         except Exception as error:
             master.refuses = True
             self._failed(master, error)
@@ -184,7 +205,7 @@ class Cluster:
 
     async def _flush_rest(self, master: Master) -> None:
         for _ in range(LAST_FLUSHES):
-            if await self._flusher.flush(master) is None:
+            if await self._flusher.flush(master, master.shards) is None:
                 return
 
     # Heartbeats.
@@ -298,6 +319,7 @@ class Cluster:
                 for shard in master.shards:
                     lost[shard] = 0
         self._lost = bytes(lost)
+        self._engine.sync_lost(self._lost, max(1, len(self._nodes)))
 
     # The clock.
 

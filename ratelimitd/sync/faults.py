@@ -56,10 +56,10 @@ def explain(error: BaseException) -> tuple[str, str]:
         for word, kind, sentence in _WORDS:
             if said.startswith(word):
                 return kind, f"{sentence} ({said})"
-    for cause in (error, error.__cause__):
-        for known, kind, sentence in _CLASSES:
-            if isinstance(cause, known):
-                return kind, f"{sentence} ({said or type(error).__name__})"
+    tls = next((e for e in (error, error.__cause__, error.__context__) if isinstance(e, ssl.SSLError)), None)
+    for known, kind, sentence in _CLASSES:
+        if isinstance(tls or error, known):
+            return kind, f"{sentence} ({said or type(error).__name__})"
     if isinstance(error, redis.ResponseError):
         return "refused", f"it refuses a command ({said})"
     return "nonsense", f"it answers what no Redis answers ({type(error).__name__}: {said})"

@@ -39,14 +39,14 @@ class Flusher:
     seen: dict[int, Seen] = field(default_factory=dict)
     resyncs: int = 0
 
-    async def flush(self, master: Master) -> list[Exception] | None:
-        """Everything that is dirty, up to MOST counters of each shard.
+    async def flush(self, master: Master, shards: list[int]) -> list[Exception] | None:
+        """What is dirty of these of its shards, up to MOST counters of each.
 
         The errors of those shards that failed; None when there was nothing to send.
 
         Raises what redis-py raises when the master fails as a whole. Whatever did not arrive stays dirty.
         """
-        packed = self.engine.sync_pack(master.shards, MOST)
+        packed = self.engine.sync_pack(shards, MOST)
         if not packed:
             return None
         try:

@@ -31,7 +31,14 @@ def test_two_nodes_admit_what_one_would(store: servers.Redis, policy: Path, tmp_
             one.wait_for_store(2)
         assert a.ask(600) == 600
         servers.settle()
-        assert b.ask(600) == 400
+        admitted = b.ask(600)
+        assert 300 <= admitted <= 400
+        for _ in range(50):  # near the limit b is careful until it has heard: a might be at it still
+            servers.settle(0.15)
+            admitted += b.ask(10)
+            if admitted >= 400:
+                break
+        assert admitted == 400
         a.ask()
         eventually(lambda: a.used("per-ip", IP) >= 1000, "a knows")
         assert a.ask(50) == 0
@@ -50,7 +57,11 @@ def test_a_restart_loses_nothing(store: servers.Redis, policy: Path, tmp_path: P
         b.wait_for_store(1)
         b.ask()
         servers.settle()
-        assert b.ask(600) == 299
+        assert b.ask(290) == 290
+        for _ in range(10):
+            servers.settle(0.15)
+            b.ask(5)
+        assert b.used("per-ip", IP) == 1000
 
 
 def test_a_store_that_forgets_is_told_again(store: servers.Redis, policy: Path, tmp_path: Path) -> None:
