@@ -21,6 +21,7 @@ from typing import Any
 
 from . import edge
 from .bench import Bench
+from .doors import ask_auth, median_rate
 from .servers import ROOT, BenchError, Cores, Server, grpcio_command
 from .waf import OURS, Turn, bounds, engines, over_grpc, turn
 from .waf_requests import requests
@@ -243,7 +244,11 @@ def waf_bounds(found: dict[str, Any]) -> Iterator[Figure]:
 
 
 def doors(bench: Bench) -> Iterator[Figure]:
-    """What each door costs beside the decision. Of the edge: its own time, without the call to the network."""
+    """What each door costs. Of the edge: its own time, without the call to the network."""
+    with bench.start_ratelimitd("limits20") as server:
+        bench.say("/auth by HTTP/1.1")
+        turns = [ask_auth(server, bench.cores.load, bench.seconds) for _ in range(bench.repeats)]
+    yield Figure("/auth, HTTP/1.1 kept alive", median_rate(turns), "/CPU-s", at_least=120_000)
     bench.say("the edge's own time")
     for name, microseconds in edge.overheads().items():
         yield Figure(f"{name}: own time", microseconds, "us", at_most=300)

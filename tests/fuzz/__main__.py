@@ -34,7 +34,7 @@ FLAGS = (
 SANITIZERS = "address,undefined"
 MARCH = ("-march=x86-64-v2",) if os.uname().machine == "x86_64" else ()
 # Bytes of an input; what is slow by design gets less.
-LONGEST = {"transform": 512, "pcre": 512, "inflate": 2048, "http2": 2048, "messages": 2048}
+LONGEST = {"transform": 512, "pcre": 512, "inflate": 2048, "http2": 2048, "http1": 2048, "messages": 2048}
 JOBS = os.cpu_count() or 1
 
 

@@ -50,6 +50,12 @@ JSON = [
     b'{"a":1,}',
     b"\xef\xbb\xbf{}",
 ]
+JSON_REQUESTS = [
+    b'{"domain":"d","sourceAddress":"203.0.113.7","path":"/\\u00e9\\ud83d\\ude00","host":"h","cost":"2","dryRun":true}',
+    b'{"headers":[{"name":"X-A","value":"YQ=="}],"body":"_-8","partial_body":false,"attributes":{"a":"b"},"explain":null}',
+    b'{"headers":{"User-Agent":"x"}}',
+    b'{"requests":[{"cost":1},{"path":"/"}]}',
+]
 TYPE = b'multipart/form-data; boundary="xYz"'
 PART = b'--xYz\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
 MULTIPART = [
@@ -182,6 +188,19 @@ def http2() -> Iterator[bytes]:
         yield b"\x03\x02" + b"".join(frame.serialize() for frame in frames)
 
 
+def http1() -> Iterator[bytes]:
+    told = b"X-Original-Method: GET\r\nX-Original-URI: /a?b\r\nX-Forwarded-For: ::1, 203.0.113.7\r\n"
+    head = b"POST /auth;domain=a HTTP/1.1\r\nHost: h.example:80\r\n" + told
+    chunks = b"3;x=y\r\nabc\r\n1\r\nd\r\n0\r\nT: 1\r\n\r\n"
+    for start, request in (
+        (b"\x01\xff", head + b"\r\n" + head + b"Connection: close\r\n\r\n"),
+        (b"\x01\x00", b"\r\n" + head + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\nabc" + head + b"\r\n"),
+        (b"\x01\x08", head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + head + b"\r\n"),
+        (b"\xff\x01", b"GET http://h/auth/envoy;deny_status=403/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
+    ):
+        yield start + request
+
+
 def corpora() -> dict[str, list[bytes]]:
     return {
         "transform": list(transform()),
@@ -194,6 +213,8 @@ def corpora() -> dict[str, list[bytes]]:
         "pcre": [b"\x00" + pattern + SEPARATOR + text for pattern, text in PATTERNS],
         "messages": list(messages()),
         "http2": list(http2()),
+        "http1": list(http1()),
+        "json": JSON_REQUESTS,
         "injection": [text[:300] for text in texts()],
     }
 

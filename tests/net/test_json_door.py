@@ -232,7 +232,7 @@ class TestHttp2:
         assert not peer.goaways
 
     def test_a_body_in_pieces_and_one_that_never_ends(self, serve, connect):
-        _, address = serve(stall_timeout_ms=200)
+        _, address = serve(stall_timeout_ms=1000)
         peer = connect(address)
         peer.send(peer.window(0, 1 << 24))
         peer.send(peer.headers(1, CHECK, content_type="application/json"))
