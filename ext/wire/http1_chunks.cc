@@ -1,6 +1,7 @@
 #include "wire/http1_chunks.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace rl {
 namespace {
@@ -12,15 +13,24 @@ int hex_digit(char c) {
   return -1;
 }
 
+bool is_token(char c) {
+  const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  return letter || (c >= '0' && c <= '9') || (c != 0 && std::strchr("!#$%&'*+-.^_`|~", c));
+}
+
 bool is_text(char c) { return (static_cast<uint8_t>(c) >= 0x20 && c != 0x7f) || c == '\t'; }
 
 }  // namespace
 
-ChunkReader::State ChunkReader::after_size(char c) {
-  if (digits_ == 0) return State::kBroken;
+ChunkReader::State ChunkReader::after_size(char c) { return digits_ == 0 ? State::kBroken : after_extension(c); }
+
+ChunkReader::State ChunkReader::after_extension(char c) {
   if (c == '\r') return State::kSizeLf;
-  return c == ';' ? State::kExtension : State::kBroken;
+  return c == ';' ? extend(State::kExtension) : State::kBroken;
 }
+
+// One more byte of what is dropped.
+ChunkReader::State ChunkReader::extend(State state) { return ++noise_ <= kMaxNoise ? state : State::kBroken; }
 
 // One byte of framing.
 ChunkReader::State ChunkReader::step(char c) {
@@ -33,8 +43,14 @@ ChunkReader::State ChunkReader::step(char c) {
       return State::kSize;
     }
     case State::kExtension:
-      if (c == '\r') return State::kSizeLf;
-      return is_text(c) && ++noise_ <= kMaxNoise ? State::kExtension : State::kBroken;
+      return is_token(c) ? extend(State::kExtensionName) : State::kBroken;
+    case State::kExtensionName:
+      if (c == '=') return extend(State::kExtensionEquals);
+      return is_token(c) ? extend(state_) : after_extension(c);
+    case State::kExtensionEquals:
+      return is_token(c) ? extend(State::kExtensionValue) : State::kBroken;
+    case State::kExtensionValue:
+      return is_token(c) ? extend(state_) : after_extension(c);
     case State::kSizeLf:
       digits_ = 0;
       if (c != '\n') return State::kBroken;
@@ -45,10 +61,13 @@ ChunkReader::State ChunkReader::step(char c) {
       return c == '\n' ? State::kSize : State::kBroken;
     case State::kTrailer:
       if (c == '\r') return State::kEndLf;
-      return is_text(c) && c != ' ' && c != '\t' && ++noise_ <= kMaxNoise ? State::kTrailerLine : State::kBroken;
+      return is_token(c) ? extend(State::kTrailerName) : State::kBroken;
+    case State::kTrailerName:
+      if (c == ':') return extend(State::kTrailerLine);
+      return is_token(c) ? extend(State::kTrailerName) : State::kBroken;
     case State::kTrailerLine:
       if (c == '\r') return State::kTrailerLf;
-      return is_text(c) && ++noise_ <= kMaxNoise ? State::kTrailerLine : State::kBroken;
+      return is_text(c) ? extend(State::kTrailerLine) : State::kBroken;
     case State::kTrailerLf:
       return c == '\n' ? State::kTrailer : State::kBroken;
     case State::kEndLf:

@@ -1,5 +1,5 @@
 // The chunked transfer coding (RFC 9112 7.1), taken apart byte by byte as it arrives. Strict about line ends; chunk
-// extensions and trailers are dropped, and bounded together.
+// extensions (tokens: nobody sends quoted ones) and trailers are dropped, and bounded together.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -13,11 +13,15 @@ class ChunkReader {
   enum class State : uint8_t {
     kSize,
     kExtension,
+    kExtensionName,
+    kExtensionEquals,
+    kExtensionValue,
     kSizeLf,
     kData,
     kDataCr,
     kDataLf,
     kTrailer,
+    kTrailerName,
     kTrailerLine,
     kTrailerLf,
     kEndLf,
@@ -35,6 +39,8 @@ class ChunkReader {
   enum : uint32_t { kMaxDigits = 8, kMaxNoise = 4096 };
 
   State after_size(char c);
+  State after_extension(char c);
+  State extend(State state);
   State step(char c);
 
   State state_ = State::kSize;

@@ -197,7 +197,7 @@ const char *read_request_line(const char *at, const char *end, Http1Head *head, 
   }
   const char *version = target_end + 1;
   if (end - version < 10 || std::memcmp(version, "HTTP/", 5) != 0 || !is(version[5], kDigit) || version[6] != '.' ||
-      !is(version[7], kDigit) || version[8] != '\r') {
+      !is(version[7], kDigit) || version[8] != '\r' || version[9] != '\n') {
     framing->refuse(400, "the request line does not end with an HTTP version");
     return nullptr;
   }

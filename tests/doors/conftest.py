@@ -18,7 +18,7 @@ import pytest
 from ..e2e import serving
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-POLICY = Path(__file__).parent / "policy.yaml"
+POLICY = Path(__file__).parent / "policy"
 PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", str(Path(sys.executable).parent)])
 
 
