@@ -62,6 +62,7 @@ cdef extern from "core/verdict.h" nogil:
         RL_REASON_NO_POLICY
         RL_REASON_OVERLOAD
         RL_REASON_PENALTY
+        RL_REASON_STORE_LOST
         RL_REASON_COUNT
         RL_HEADERS_NONE
         RL_HEADERS_IETF
@@ -77,6 +78,7 @@ cdef extern from "core/verdict.h" nogil:
         uint32_t window_ms
         uint32_t reset_after_ms
         uint8_t over
+        uint8_t lost
         uint8_t shadow
         uint8_t unlimited
 

@@ -96,7 +96,9 @@ from ratelimitd._ext.worker cimport (
     COUNT_OVER_LIMIT,
     COUNT_SHADOW,
     COUNT_SLOTS,
+    COUNT_STORE_LOST,
     RULE_SLOTS,
+    check_secret,
     check_shared,
     check_worker,
     worker_enter,
@@ -166,6 +168,7 @@ cdef class Engine:
     cdef Snapshot _current
     cdef list _retired            # snapshots that a worker may still read
     cdef bint _started
+    cdef list _secrets            # keys of the hash so far, the last in use
     cdef object _resets           # keys that people reset, for the other nodes
     cdef Flush _flush             # None: this engine counts alone
 
@@ -187,8 +190,6 @@ cdef class Engine:
             raise EngineError(f"workers: {workers}, must be 1 to {RL_MAX_WORKERS}")
         if max_keys < 1:
             raise EngineError(f"max_keys: {max_keys}, must be at least 1")
-        if len(secret) != 16:
-            raise EngineError(f"hash_key: {len(secret)} bytes, must be 16")
         self._lock = threading.Lock()
         self._swapping = threading.Lock()
         self._slots = {}
@@ -196,7 +197,8 @@ cdef class Engine:
         self._programs = {}
         self._retired = []
         self._resets = deque(maxlen=MOST_RESETS)
-        memcpy(&self.shared.secret, <const char *>secret, 16)
+        self._secrets = []
+        self._take_secret(secret)
         self.shared.sample = sample
         self.shared.allows_per_second = max(1, allows_per_second)
         self.shared.denials_per_second = denials_per_second
@@ -224,6 +226,13 @@ cdef class Engine:
         self.spine.check = check
         self.spine.inspect = check_response
         self._new_server(workers, server or {})
+
+    cdef _take_secret(self, bytes secret):
+        """Those before it are kept: a worker may be hashing under one."""
+        if len(secret) != 16:
+            raise EngineError(f"hash_key: {len(secret)} bytes, must be 16")
+        self._secrets.append(secret)
+        rl_store_pointer(<void **>&self.shared.secret, <char *>secret)
 
     cdef _new_server(self, uint32_t workers, object given):
         cdef rl_server_options options
@@ -535,6 +544,13 @@ cdef class Engine:
     def sync_urgent(self):
         return self._syncing().urgent()
 
+    @property
+    def hash_key(self):
+        return self._secrets[len(self._secrets) - 1]
+
+    def rekey(self, hash_key):
+        self._take_secret(bytes(hash_key))
+
     def set_clock_offset(self, int64_t offset_ms):
         rl_set(&self.shared.clock_offset_ms, <uint64_t>offset_ms)
 
@@ -579,7 +595,7 @@ cdef class Engine:
         for index in range(found.key_count):
             views[index].data = <bytes>parts[index]
             views[index].size = <uint32_t>len(parts[index])
-        key_identify(&self.shared.secret, found.identity, views, found.key_count, &account.digest)
+        key_identify(check_secret(&self.shared), found.identity, views, found.key_count, &account.digest)
         account.level = 0
         if bans_find(self.shared.bans, &account.digest, now_ms, &known):
             account.level = known.level if until_ms else 0
@@ -835,6 +851,7 @@ cdef class Engine:
             shadow = self._counted(slot, COUNT_SHADOW)
             if what == "limit":
                 decided(domain, "deny", "over_limit", self._counted(slot, COUNT_OVER_LIMIT), limit=text)
+                decided(domain, "deny", "store_lost", self._counted(slot, COUNT_STORE_LOST), limit=text)
                 watched(domain, self._counted(slot, COUNT_NEAR), shadow, limit=text)
             elif what == "list":
                 decided(domain, "allow", "allow_list", self._counted(slot, 1), list=text)
@@ -954,7 +971,7 @@ cdef class _Key:
         if rl_address_parse(text, &client):
             known = &client
         self.slot = limit.slot
-        key_digest_of(&shared.secret, limit, views, &self.digest)
+        key_digest_of(check_secret(shared), limit, views, &self.digest)
         self.rate = key_rate(limit, text, known)
 
 

@@ -6,7 +6,7 @@ from libc.stdint cimport uint16_t, uint32_t
 
 from ratelimitd._ext.core cimport RL_DENY, rl_count, rl_load_acquire, rl_rule_match, rl_store_release, rl_view
 
-REASONS = ("", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload", "penalty")
+REASONS = ("", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload", "penalty", "store_lost")
 
 DECIDERS = ("", "limit", "list", "rule", "partial_body", "penalty")
 

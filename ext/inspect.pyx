@@ -12,7 +12,7 @@ from ratelimitd._ext.waf.layout cimport waf_fired, waf_moment, waf_result, waf_s
 from ratelimitd._ext.waf.target cimport target_text
 from ratelimitd._ext.waf.response cimport response_limit
 from ratelimitd._ext.waf.transaction cimport waf_request, waf_response
-from ratelimitd._ext.worker cimport check_shared, check_worker
+from ratelimitd._ext.worker cimport check_secret, check_shared, check_worker
 
 cdef enum:
     STATUS_TOO_LARGE = 413
@@ -39,7 +39,7 @@ cdef const waf_moment *inspect_moment(
         mine.moment.client.data = mine.client
         mine.moment.client.size = rl_address_format(&client, mine.client)
     mine.moment.records = self.records
-    mine.moment.secret = &self.secret
+    mine.moment.secret = check_secret(self)
     mine.moment.dry_run = request.dry_run
     return &mine.moment
 

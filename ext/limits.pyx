@@ -1,14 +1,14 @@
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimitd._ext.bytes.address cimport rl_address
-from ratelimitd._ext.core cimport RL_ALLOW, RL_REASON_OVER_LIMIT, RL_REASON_PARTIAL_BODY, RL_REASON_SCAN, rl_count, rl_limit_state, rl_request, rl_verdict, rl_view
+from ratelimitd._ext.core cimport RL_ALLOW, RL_REASON_OVER_LIMIT, RL_REASON_PARTIAL_BODY, RL_REASON_SCAN, RL_REASON_STORE_LOST, rl_count, rl_limit_state, rl_request, rl_verdict, rl_view
 from ratelimitd._ext.keying cimport KEY_TEXT_MAX, key_digest_of, key_join, key_parts, key_rate
 from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, table_charge, table_decide, table_hit
 from ratelimitd._ext.match.attributes cimport rl_attributes_client
 from ratelimitd._ext.match.matcher cimport rl_matcher_run
 from ratelimitd._ext.snapshot cimport SNAPSHOT_MAX_KEY_PARTS, snapshot_domain, snapshot_limit, snapshot_rate
 from ratelimitd._ext.verdict cimport verdict_deny
-from ratelimitd._ext.worker cimport COUNT_NEAR, COUNT_OVER_LIMIT, COUNT_SHADOW, check_clock, check_shared, check_worker, worker_count
+from ratelimitd._ext.worker cimport COUNT_NEAR, COUNT_OVER_LIMIT, COUNT_SHADOW, COUNT_STORE_LOST, check_clock, check_secret, check_shared, check_worker, worker_count
 
 
 # Hits that a check charges stand at the front of a worker's array, those by score at its end, so that each lot is decided as one.
@@ -88,16 +88,19 @@ cdef bint _begin_state(
     state.window_ms = rate.rule.window_ms
     state.reset_after_ms = 0
     state.over = 0
+    state.lost = 0
     state.shadow = limit.shadow
     state.unlimited = rate.unlimited
     if rate.unlimited:
         return True
-    key_digest_of(&self.secret, limit, parts, &out.digest)
+    key_digest_of(check_secret(self), limit, parts, &out.digest)
     charge = <uint64_t>min(cost, <uint32_t>1) if limit.by_score else <uint64_t>cost * limit.cost
     out.rule = &rate.rule
     out.cost = <uint32_t>min(charge, <uint64_t>0xFFFFFFFF)
     out.slot = limit.slot
     out.shadow = limit.shadow
+    out.consistency = limit.consistency
+    out.on_loss = limit.on_loss
     return True
 
 
@@ -106,6 +109,7 @@ cdef void _end_state(check_worker *mine, const snapshot_domain *domain, uint32_t
     cdef rl_limit_state *state = &verdict.states[mine.hit_of[hit]]
     cdef uint32_t slot = domain.limits[mine.ids[mine.hit_of[hit]]].slot
     state.over = mine.hits[hit].view.over
+    state.lost = mine.hits[hit].lost
     if state.over and state.shadow:
         verdict.shadow_denied = 1
         worker_count(mine, slot, COUNT_SHADOW)
@@ -133,21 +137,35 @@ cdef void _show(check_worker *mine, uint32_t hit, rl_verdict *verdict) noexcept 
 
 
 cdef void _deny_over_limit(check_worker *mine, const snapshot_domain *domain, rl_verdict *verdict) noexcept nogil:
-    """Of the limits that object, the one that takes longest to relent decides: a retry before it would fail again."""
+    """Of the limits that object, the one that takes longest to relent decides: a retry before it would fail again. Those that object for
+    want of the store come after all others."""
     cdef uint32_t at
+    cdef int lost = -1
     cdef const snapshot_limit *limit
     cdef rl_limit_state *state
     for at in range(verdict.state_count):
         state = &verdict.states[at]
         if not state.over or state.shadow:
             continue
-        if verdict.deciding_state < 0 or state.reset_after_ms > verdict.states[verdict.deciding_state].reset_after_ms:
+        if state.lost:
+            lost = at
+        elif verdict.deciding_state < 0 or state.reset_after_ms > verdict.states[verdict.deciding_state].reset_after_ms:
             verdict.deciding_state = <int16_t>at
+    if verdict.deciding_state < 0:
+        _deny_lost(mine, domain, <int16_t>lost, verdict)
+        return
     limit = &domain.limits[mine.ids[verdict.deciding_state]]
     verdict_deny(verdict, RL_REASON_OVER_LIMIT, limit.status)
     verdict.tightest_state = verdict.deciding_state
     verdict.retry_after_s = max(<uint32_t>1, (verdict.states[verdict.deciding_state].reset_after_ms + 999) // 1000)
     worker_count(mine, limit.slot, COUNT_OVER_LIMIT)
+
+
+cdef void _deny_lost(check_worker *mine, const snapshot_domain *domain, int16_t at, rl_verdict *verdict) noexcept nogil:
+    verdict.deciding_state = verdict.tightest_state = at
+    verdict_deny(verdict, RL_REASON_STORE_LOST, 503)
+    verdict.retry_after_s = (verdict.states[at].reset_after_ms + 999) // 1000
+    worker_count(mine, domain.limits[mine.ids[at]].slot, COUNT_STORE_LOST)
 
 
 cdef void limits_charge_score(

@@ -11,7 +11,7 @@ from ratelimitd._ext.match.matcher cimport rl_matcher_run
 from ratelimitd._ext.snapshot cimport SNAPSHOT_MAX_KEY_PARTS, snapshot_domain, snapshot_penalty, snapshot_trigger
 from ratelimitd._ext.tell cimport tell_private
 from ratelimitd._ext.verdict cimport verdict_deny
-from ratelimitd._ext.worker cimport COUNT_BANNED, COUNT_BANS, COUNT_SHADOW, check_clock, check_shared, check_worker, worker_count
+from ratelimitd._ext.worker cimport COUNT_BANNED, COUNT_BANS, COUNT_SHADOW, check_clock, check_secret, check_shared, check_worker, worker_count
 
 
 # What a trigger counts of a check.
@@ -33,7 +33,7 @@ cdef bint _identify(check_shared *self, check_worker *mine, const snapshot_domai
     cdef const snapshot_penalty *penalty = &domain.penalties[id]
     if not key_values(mine, domain.penalty_matcher, id, penalty.key, penalty.key_count, True, parts):
         return False
-    key_identify(&self.secret, penalty.identity, parts, penalty.key_count, out)
+    key_identify(check_secret(self), penalty.identity, parts, penalty.key_count, out)
     return True
 
 
@@ -122,6 +122,7 @@ cdef void _set_hit(
     out.cost = cost
     out.slot = slot
     out.shadow = True
+    out.consistency = out.on_loss = 0
     out.view.used = 0     # what costs nothing and is not known is not looked at
 
 
@@ -133,10 +134,10 @@ cdef bint _reached(
     cdef table_hit hits[2]
     cdef int count = 0, index
     if trigger.denials.limit:
-        _set_hit(&self.secret, digest, bout, 2 * number, &trigger.denials, counted.denials, penalty.slot, &hits[count])
+        _set_hit(check_secret(self), digest, bout, 2 * number, &trigger.denials, counted.denials, penalty.slot, &hits[count])
         count += 1
     if trigger.score.limit:
-        _set_hit(&self.secret, digest, bout, 2 * number + 1, &trigger.score, counted.score, penalty.slot, &hits[count])
+        _set_hit(check_secret(self), digest, bout, 2 * number + 1, &trigger.score, counted.score, penalty.slot, &hits[count])
         count += 1
     table_charge(self.table, hits, count, now_ms)
     for index in range(count):

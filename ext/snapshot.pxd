@@ -41,6 +41,8 @@ cdef struct snapshot_limit:
     uint8_t shadow
     uint8_t by_score
     uint8_t skip_missing_key
+    uint8_t consistency            # plan.Consistency, and TABLE_* of limit.table
+    uint8_t on_loss                # plan.StoreLoss, the same
     rl_overrides *overrides        # NULL: none
     snapshot_rate *override_rates  # by override id
 

@@ -224,6 +224,8 @@ cdef _build_limit(Snapshot self, snapshot_limit *out, object domain, object limi
     out.shadow = limit.shadow or domain.shadow
     out.by_score = limit.by_score
     out.skip_missing_key = limit.skip_missing_key
+    out.consistency = int(limit.consistency)
+    out.on_loss = int(limit.on_store_loss)
     if limit.overrides:
         _build_overrides(self, out, limit)
 

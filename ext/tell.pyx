@@ -24,7 +24,7 @@ from ratelimitd._ext.keying cimport KEY_TEXT_MAX, key_join, key_parts, key_value
 from ratelimitd._ext.limit.key cimport key_digest, key_hash
 from ratelimitd._ext.match.attributes cimport rl_attributes_client
 from ratelimitd._ext.snapshot cimport SNAPSHOT_MAX_KEY_PARTS, snapshot_domain, snapshot_penalty
-from ratelimitd._ext.worker cimport check_shared, check_worker, worker_budget
+from ratelimitd._ext.worker cimport check_secret, check_shared, check_worker, worker_budget
 
 
 cdef uint32_t tell_sample(check_shared *self, check_worker *mine, int64_t now_ns) noexcept nogil:
@@ -179,7 +179,7 @@ cdef rl_view tell_private(const check_shared *self, const snapshot_domain *domai
     cdef key_digest digest
     cdef int index
     if domain.hash_keys and text.size:
-        key_hash(&self.secret, text.data, text.size, &digest)
+        key_hash(check_secret(self), text.data, text.size, &digest)
         for index in range(16):
             room[index] = digits[(digest.lo >> (60 - 4 * index)) & 15]
         text.data = room

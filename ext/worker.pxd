@@ -1,7 +1,7 @@
 # A worker of the data plane, and what workers share. Written by its own thread alone, but for the snapshot and the ring.
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
-from ratelimitd._ext.core cimport rl_count, rl_counted, rl_view
+from ratelimitd._ext.core cimport rl_count, rl_counted, rl_load_pointer, rl_view
 from ratelimitd._ext.events cimport event_ring
 from ratelimitd._ext.limit.bans cimport ban_table
 from ratelimitd._ext.limit.key cimport key_secret
@@ -19,6 +19,7 @@ cdef enum:
     COUNT_BANS = 0              # penalty: it banned a key
     COUNT_ALLOW_LIST = 1
     COUNT_DENY_LIST = 2
+    COUNT_STORE_LOST = 2        # limit: it denied for want of the store
     COUNT_OVER_LIMIT = 3        # limit: it denied
     COUNT_BANNED = 3            # penalty: it denied
     COUNT_SCAN = 4
@@ -86,7 +87,7 @@ cdef struct check_shared:
     counter_table *table
     waf_records *records        # what rules keep between requests
     ban_table *bans
-    key_secret secret
+    key_secret *secret          # swapped by the control plane; see check_secret
     uint32_t sample             # 1 in N allowed checks is logged, or fewer; 0: none
     uint32_t allows_per_second  # what sampling thins out to, about
     uint32_t denials_per_second # logged at most; as many again of those that are only watched
@@ -98,6 +99,11 @@ cdef struct check_shared:
 # The cluster's time, in ms.
 cdef inline int64_t check_clock(const check_shared *self, int64_t now_ns) noexcept nogil:
     return now_ns // 1000000 + <int64_t>rl_counted(&self.clock_offset_ms)
+
+
+# What keys are hashed under: the same for a whole turn only if nobody swaps it.
+cdef inline const key_secret *check_secret(const check_shared *self) noexcept nogil:
+    return <const key_secret *>rl_load_pointer(<void **>&self.secret)
 
 
 cdef inline void worker_count(check_worker *self, uint32_t slot, uint32_t kind) noexcept nogil:

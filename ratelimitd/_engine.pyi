@@ -202,6 +202,13 @@ class Engine:
     def sync_urgent(self) -> list[int]:
         """Their shards, since it was last asked; the descriptor is quiet again."""
 
+    @property
+    def hash_key(self) -> bytes:
+        """What keys are hashed under: 16 bytes. Engines that sync must have the same."""
+
+    def rekey(self, hash_key: bytes) -> None:
+        """Hash under another key from now on. What was counted or banned under the old one is not found any more."""
+
     def set_clock_offset(self, offset_ms: int) -> None:
         """The cluster's clock minus ours: added to the clock, or `now_ns`, wherever counters are concerned."""
 

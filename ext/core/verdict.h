@@ -16,8 +16,9 @@ enum {
   RL_REASON_PARTIAL_BODY = 5,  // policy denies cut bodies
   RL_REASON_NO_POLICY = 6,     // unknown domain; allowed unless the policy set says otherwise
   RL_REASON_OVERLOAD = 7,
-  RL_REASON_PENALTY = 8,  // the key is banned
-  RL_REASON_COUNT = 9,
+  RL_REASON_PENALTY = 8,     // the key is banned
+  RL_REASON_STORE_LOST = 9,  // the limit is not to be decided without the store
+  RL_REASON_COUNT = 10,
 };
 
 // Which header family the policy asks for (`headers:`), a bit set.
@@ -34,6 +35,7 @@ typedef struct rl_limit_state {
   uint32_t window_ms;
   uint32_t reset_after_ms;  // until the window (or the bucket) is fresh again; for a denial: until a retry can pass
   uint8_t over;             // this limit objects
+  uint8_t lost;             // ... for want of the store
   uint8_t shadow;           // ... but is only watched
   uint8_t unlimited;        // an override lifted it; limit and remaining are meaningless
 } rl_limit_state;

@@ -4,7 +4,8 @@ namespace rl {
 
 std::string_view reason_name(uint8_t reason) {
   static constexpr std::string_view kNames[RL_REASON_COUNT] = {
-      "none", "allow_list", "deny_list", "over_limit", "scan", "partial_body", "no_policy", "overload", "penalty",
+      "none",         "allow_list", "deny_list", "over_limit", "scan",
+      "partial_body", "no_policy",  "overload",  "penalty",    "store_lost",
   };
   return reason < RL_REASON_COUNT ? kNames[reason] : "none";
 }

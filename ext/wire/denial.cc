@@ -49,7 +49,7 @@ char *write_denial_body(const rl_verdict &verdict, char *to) {
   if (verdict.reason == RL_REASON_OVER_LIMIT) {
     to = write_type("quota-exceeded", to);
     title = "Request cannot be satisfied as assigned quota has been exceeded";
-  } else if (verdict.reason == RL_REASON_OVERLOAD) {
+  } else if (verdict.reason == RL_REASON_OVERLOAD || verdict.reason == RL_REASON_STORE_LOST) {
     to = write_type("temporary-reduced-capacity", to);
     title = "Request cannot be satisfied due to temporary server capacity constraints";
   }

@@ -33,8 +33,9 @@ class Verdict:
     """The answer to one request.
 
     `reason` is "" when nothing objected, else "over_limit", "scan", "deny_list", "allow_list", "penalty",
-    "partial_body", "no_policy" or "overload"; `decided_by` names the limit, list, rule or penalty. `headers` are to be
-    added to the response to the client. That to a response has no limits, and the status of an allowed one is its own.
+    "partial_body", "no_policy", "overload" or "store_lost"; `decided_by` names the limit, list, rule or
+    penalty. `headers` are to be added to the response to the client. That to a response has no limits, and the
+    status of an allowed one is its own.
 
     `error` says why there was no answer, when the verdict was made up by `on_error`; its reason is "no_answer", or
     "refused" when the limiter would not read the request.

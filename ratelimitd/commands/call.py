@@ -23,6 +23,7 @@ _REASONS = {
     "allow_list": "on the list:",
     "partial_body": "the body is cut",
     "penalty": "banned by",
+    "store_lost": "not decided without the store:",
     "no_policy": "no policy for this domain",
     "overload": "the server is overloaded",
 }

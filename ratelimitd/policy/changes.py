@@ -107,6 +107,10 @@ def value_differences(old: Limit, new: Limit) -> list[str]:
         told.append("now shadow" if new.shadow else "now enforced")
     if old.status != new.status:
         told.append(f"status {old.status} -> {new.status}")
+    if old.consistency != new.consistency:
+        told.append(f"consistency {old.consistency.name.lower()} -> {new.consistency.name.lower()}")
+    if old.on_store_loss != new.on_store_loss:
+        told.append(f"on_store_loss {old.on_store_loss.name.lower()} -> {new.on_store_loss.name.lower()}")
     if old.skip_missing_key != new.skip_missing_key:
         told.append(f"missing_key: {'skip' if new.skip_missing_key else 'share'}")
     told += [

@@ -29,7 +29,7 @@ CODES = {
     "P310": "one network allowed and denied",
     "P311": "a rule id that is taken",
     "P312": "a rule that cannot fire",
-    "P313": "needs a shared store",
+    "P313": "a limit that cannot be leased",
     "P314": "two ways to find the client",
     "P315": "a test that cannot be",
     "P316": "no such rule, or no rule with such a tag",

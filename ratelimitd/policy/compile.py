@@ -151,6 +151,8 @@ def compile_limit(domain: str, name: str, spec: LimitSpec) -> Limit:
         skip_missing_key=spec.missing_key == "skip",
         status=spec.status,
         overrides=compile_overrides(spec, rate),
+        consistency=names.CONSISTENCIES[spec.consistency],
+        on_store_loss=names.STORE_LOSSES[spec.on_store_loss],
     )
 
 

@@ -11,6 +11,7 @@ from ratelimitd.policy.plan import (
     AddressList,
     Algorithm,
     Condition,
+    Consistency,
     Domain,
     KeyPart,
     Limit,
@@ -24,6 +25,7 @@ from ratelimitd.policy.plan import (
     Rate,
     Scan,
     ScanRoute,
+    StoreLoss,
     Trigger,
 )
 from ratelimitd.policy.units import format_cidr, format_duration
@@ -145,6 +147,7 @@ def limit_lines(limit: Limit) -> Iterator[str]:
     cost = cost_words(limit)
     status = f", status {limit.status}" if limit.status != 429 else ""
     yield f"    algorithm: {limit.algorithm.name.lower()}{buckets}{cost}{status}; identity {limit.identity.hex()}"
+    yield from store_lines(limit)
     for override in limit.overrides:
         yield f"    override {override_words(override, limit.algorithm)}"
 
@@ -179,6 +182,14 @@ def objectors(trigger: Trigger, domain: Domain) -> list[str]:
 
 def objector_words(trigger: Trigger, domain: Domain) -> str:
     return ", ".join(objectors(trigger, domain))
+
+
+def store_lines(limit: Limit) -> Iterator[str]:
+    """What is unusual about how nodes count together."""
+    if limit.consistency is not Consistency.SYNCED:
+        yield f"    consistency: {limit.consistency.name.lower()}"
+    if limit.on_store_loss is not StoreLoss.LOCAL:
+        yield f"    without the store: {limit.on_store_loss.name.lower()}"
 
 
 def cost_words(limit: Limit) -> str:
@@ -302,6 +313,8 @@ def limit_data(limit: Limit) -> dict[str, Any]:
         "shadow": limit.shadow,
         "missing_key": "skip" if limit.skip_missing_key else "share",
         "status": limit.status,
+        "consistency": limit.consistency.name.lower(),
+        "on_store_loss": limit.on_store_loss.name.lower(),
         **rate_data(limit.rate),
         "overrides": [
             {

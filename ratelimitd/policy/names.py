@@ -6,7 +6,18 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from ratelimitd.policy.plan import Algorithm, HeaderFamily, Op, ScanMode, Source, Target, TargetRef, Transformation
+from ratelimitd.policy.plan import (
+    Algorithm,
+    Consistency,
+    HeaderFamily,
+    Op,
+    ScanMode,
+    Source,
+    StoreLoss,
+    Target,
+    TargetRef,
+    Transformation,
+)
 from ratelimitd.waf.seclang.tree import IdRange
 from ratelimitd.waf.tuning import RuleMode
 
@@ -35,6 +46,8 @@ OPERATORS = {
     "cidr": Op.CIDR,
 }
 ALGORITHMS = {a.name.lower(): a for a in Algorithm}
+CONSISTENCIES = {c.name.lower(): c for c in Consistency}
+STORE_LOSSES = {loss.name.lower(): loss for loss in StoreLoss}
 SCAN_MODES = {m.name.lower(): m for m in ScanMode}
 MODES = {"enforce": False, "shadow": True}
 HEADER_FAMILIES = {

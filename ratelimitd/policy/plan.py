@@ -75,6 +75,23 @@ class Algorithm(IntEnum):
     TOKEN_BUCKET = 2
 
 
+class Consistency(IntEnum):
+    """How nodes that share a store count a limit together."""
+
+    SYNCED = 0
+    LOCAL = 1
+    LEASED = 2
+
+
+class StoreLoss(IntEnum):
+    """What decides a limit while the shared store is lost."""
+
+    LOCAL = 0
+    SHARE = 1
+    DENY = 2
+    ALLOW = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """How much. Windows: `limit` hits per `window_ms`. Token bucket: `limit` is the burst, refilled in `window_ms`.
@@ -128,6 +145,8 @@ class Limit:
     skip_missing_key: bool = False  # a missing key part: skip the limit (else it counts as empty)
     status: int = 429
     overrides: tuple[Override, ...] = ()
+    consistency: Consistency = Consistency.SYNCED
+    on_store_loss: StoreLoss = StoreLoss.LOCAL
 
 
 class ListAction(IntEnum):

@@ -136,8 +136,15 @@ class LimitSpec(Spec):
         default="hits",
         description="scan_score: counts what the scan finds in a request instead of the request: bad clients run out.",
     )
+    consistency: Literal["synced", "local", "leased"] = Field(
+        default="synced",
+        description="With a shared store. synced: nodes tell each other in the background; leased: never over the"
+        " limit, each node spends what the store granted it; local: every node counts alone.",
+    )
     on_store_loss: Literal["local", "share", "deny", "allow"] = Field(
-        default="local", description="What to do without the shared store. Only `local` for now."
+        default="local",
+        description="While the shared store is lost. local: each node goes on with what it knows; share: within its"
+        " share of the limit; deny: with status 503; allow: without limit.",
     )
 
 
@@ -361,7 +368,16 @@ class ExpectSpec(Spec):
     status: Annotated[StrictInt, Field(ge=100, le=599)] | None = Field(default=None, description="The HTTP status.")
     reason: (
         Literal[
-            "none", "allow_list", "deny_list", "penalty", "over_limit", "scan", "partial_body", "no_policy", "overload"
+            "none",
+            "allow_list",
+            "deny_list",
+            "penalty",
+            "over_limit",
+            "scan",
+            "partial_body",
+            "no_policy",
+            "overload",
+            "store_lost",
         ]
         | None
     ) = Field(default=None, description="Why.")

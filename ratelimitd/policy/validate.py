@@ -283,9 +283,7 @@ def check_limits(f: Findings) -> None:
         if spec.count == "scan_score" and spec.score_cost:
             message, hint = "score_cost belongs to limits that count hits", "write cost: what each point costs"
             f.error("P302", message, (*path, "score_cost"), hint, key=True)
-        if spec.on_store_loss != "local":
-            message = f"on_store_loss: {spec.on_store_loss} needs a shared store, which this version does not have"
-            f.error("P313", message, (*path, "on_store_loss"), "remove the key, or write local")
+        check_consistency(f, spec, path)
 
 
 def check_penalties(f: Findings) -> None:
@@ -350,6 +348,21 @@ def check_trigger(f: Findings, penalty: PenaltySpec, spec: TriggerSpec, path: Pa
 def scan_is_on(f: Findings) -> bool:
     scan = f.spec.scan
     return scan.mode != "off" or any(route.mode not in ("off", None) for route in scan.routes)
+
+
+def check_consistency(f: Findings, spec: LimitSpec, path: Path) -> None:
+    if spec.consistency == "local" and spec.on_store_loss != "local":
+        message = "on_store_loss has no effect: a local limit never asks the store"
+        f.warning("P404", message, (*path, "on_store_loss"), "remove it", key=True)
+    if spec.consistency != "leased":
+        return
+    where, hint = (*path, "consistency"), "write synced"
+    if spec.algorithm == "token_bucket":
+        f.error("P313", "a token bucket cannot be leased: leases are of hits in a window", where, hint)
+    elif spec.buckets > 1:
+        f.error("P313", "a window with buckets cannot be leased", where, "remove buckets, or write synced")
+    if spec.count == "scan_score" or spec.score_cost:
+        f.error("P313", "a score cannot be leased: it is known only after the request was let in", where, hint)
 
 
 def check_key(f: Findings, spec: LimitSpec | PenaltySpec, path: Path) -> None:
