@@ -14,6 +14,7 @@ cdef enum:
     SYNC_SHARDS = 128
     SYNC_RATIO = 64           # a ratio of 1
     SYNC_FEW = 64             # limits up to this are never denied by assumption
+    SYNC_BRIEF_MS = 2000      # in windows up to this, others are assumed to do as we do until they were heard
     SYNC_FORESIGHT_MS = 250   # others' rate is trusted for no longer
     SYNC_GRACE_MS = 300       # for so long after its end others' last hits of a span may still arrive
     # counter_sync.flags

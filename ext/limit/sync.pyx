@@ -18,13 +18,22 @@ cdef void sync_roll(counter_sync *side, uint32_t kind, uint32_t number) noexcept
     side.number = number
 
 
+cdef inline uint16_t fresh_ratio(const counter_shard *shard, uint32_t at) noexcept nogil:
+    """What is assumed of others before they were heard. In a second's window a burst that meets all nodes at once is over before they
+    know; of a long one it takes little, and whoever talks to one node alone must not be denied for what nobody has seen."""
+    cdef uint32_t window_ms = shard.windows[at]
+    if window_ms <= SYNC_BRIEF_MS:
+        return shard.fresh_ratio
+    return <uint16_t>(<uint64_t>shard.fresh_ratio * SYNC_BRIEF_MS // window_ms)
+
+
 cdef void sync_begin(counter_shard *shard, uint32_t at, uint32_t number, uint64_t seed) noexcept nogil:
     cdef counter_sync *side = &shard.sync[at]
     memset(side, 0, sizeof(counter_sync))
     shard.incarnation += 1
     side.number = number
     side.incarnation = shard.incarnation
-    side.ratio = shard.fresh_ratio
+    side.ratio = fresh_ratio(shard, at)
     if shard.slots[at].meta >> SLOT_KIND_SHIFT == KIND_BUCKET:
         side.own[SYNC_KNOWN] = <uint32_t>seed if seed <= UINT32_MAX else UINT32_MAX   # most of it is in the store: not to be charged twice
 
