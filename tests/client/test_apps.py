@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -106,3 +107,36 @@ def test_bodies_of_unknown_length(name: str, limiter: Limiter, tmp_path: Path) -
         with httpx.Client(base_url=url, headers=headers) as client:
             assert client.post("/upload", content=chunks(b"x" * 1000, 200)).json() == {"bytes": 200_000}
             assert client.post("/upload", content=chunks(b"q=evil&", 3)).status_code == 403
+
+
+def test_a_denied_handshake_is_a_429(limiter: Limiter) -> None:
+    """As the server can: uvicorn has ASGI's extension for it."""
+    from ratelimitd.client import HttpClient
+    from ratelimitd.client.asgi import RateLimitMiddleware
+
+    async def greet(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close"})
+
+    guarded = RateLimitMiddleware(
+        greet,
+        HttpClient(limiter.grpc),
+        on_error="deny",
+        trusted_hops=1,
+        attributes=lambda scope: {"route": "$connect"},
+    )
+    handshake = {
+        "connection": "upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "CYZZrfNgEcgzzzwL44qytQ==",
+        "x-forwarded-for": "203.0.113.7",
+    }
+    with asgi(guarded, ws="wsproto") as url:
+        answers = []
+        for _ in range(3):
+            with httpx.stream("GET", f"{url}/socket", headers=handshake) as answer:
+                answers.append((answer.status_code, answer.headers.get("retry-after", "0")))
+    assert [status for status, _ in answers] == [101, 101, 429]
+    assert int(answers[2][1]) > 0
