@@ -7,8 +7,8 @@ be left out, and a reader takes lowerCamelCase and the names of the .proto alike
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from binascii import a2b_base64, b2a_base64
+from functools import cache
 from typing import Any
 
 from ratelimitd.client.request import Request
@@ -28,7 +28,7 @@ _REASONS = (
 
 
 def _bytes(value: str | bytes) -> str:
-    return b64encode(value.encode() if isinstance(value, str) else value).decode()
+    return b2a_base64(value.encode() if isinstance(value, str) else value, newline=False).decode()
 
 
 def _text(value: str) -> str:
@@ -71,22 +71,26 @@ def encode(request: Request) -> bytes:
 
 
 def _unpacked(value: str) -> str:
-    return b64decode(value, validate=True).decode("utf-8", "replace")
+    return a2b_base64(value, strict_mode=True).decode("utf-8", "replace")
+
+
+@cache
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
 
 
 class _Fields:
     """A JSON object read as a message: absent fields have their default, what has the wrong type is a ValueError."""
 
     def __init__(self, value: object) -> None:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             raise ValueError(f"expected an object, not {type(value).__name__}")
         self._value = value
 
     def _get(self, name: str) -> object:
-        if name in self._value:
-            return self._value[name]
-        head, *rest = name.split("_")
-        return self._value.get(head + "".join(part.capitalize() for part in rest))
+        value = self._value.get(_camel(name))
+        return self._value.get(name) if value is None else value
 
     def number(self, name: str) -> int:
         value = self._get(name)
@@ -160,10 +164,7 @@ def decode(text: bytes) -> Verdict:
         score=response.number("score"),
         bytes_inspected=response.number("bytes_inspected"),
         inspected_all=response.flag("inspected_all"),
-        headers=tuple(
-            (h.text("name"), b64decode(h.text("value"), validate=True).decode("utf-8", "replace"))
-            for h in response.each("headers")
-        ),
+        headers=tuple((h.text("name"), _unpacked(h.text("value"))) for h in response.each("headers")),
         reference=response.text("reference"),
         shadow_denied=response.flag("shadow_denied"),
     )
