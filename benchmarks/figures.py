@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import edge
+from . import cluster, edge
 from .bench import Bench
 from .doors import ask_auth, median_rate
 from .servers import ROOT, BenchError, Cores, Server, grpcio_command
@@ -257,6 +257,36 @@ def doors(bench: Bench) -> Iterator[Figure]:
     yield Figure("Lambda authorizer: import", edge.import_ms(edge.STDLIB), "ms", at_most=150, detail=beside)
 
 
+def shared_counts(bench: Bench) -> Iterator[Figure]:
+    """20,000 dirty keys each 100 ms: what both sides spend on them, what checks lose, and a round trip per check."""
+    cluster.write_policy(bench)
+    with ExitStack() as stack:
+        store = cluster.Store(bench, stack)
+        steady = [cluster.exchange(bench, store) for _ in range(bench.repeats)]
+        ours = statistics.median(s.cpu_seconds / s.count for s in steady)
+        master = statistics.median(max(s.masters) / s.count for s in steady)
+        at = f"of a core, at {cluster.UPDATES:,} updates a second"
+        yield Figure("control plane", 100 * ours * cluster.UPDATES, "%", at_most=25, detail=at)
+        yield Figure("each master", 100 * master * cluster.UPDATES, "%", at_most=25, detail=f"the busiest; {at}")
+        full = [cluster.exchange(bench, store, flat_out=True) for _ in range(bench.repeats)]
+        yield Figure("dirty keys, control plane", statistics.median(s.count / s.cpu_seconds for s in full), "/CPU-s")
+        most = statistics.median(s.count / len(s.masters) / max(s.masters) for s in full)
+        yield Figure("dirty keys, each master", most, "/CPU-s", detail="of its own third")
+        shared, alone = cluster.serving(bench, store)
+    kept = median_ratio([s.per_worker_second for s in shared], [s.per_worker_second for s in alone])
+    checks = statistics.median(s.spent.per_cpu_second for s in shared)
+    yield Figure("checks, shared / alone", kept, at_least=0.9, detail="per CPU-second of the workers")
+    yield Figure("checks, shared", checks, "/CPU-s", detail="control plane and masters are in it")
+    decisions = statistics.median(s.decisions for s in steady)
+    each = statistics.median(s.decision_ns for s in steady)
+    yield Figure("decisions, shared", decisions, "/CPU-s", detail=f"{each:.0f} ns each; without gRPC, as those below")
+    for name, work in (("INCR, EXPIRE", cluster.incr_expire), ("INCRBY+EXPIRE pipelined", cluster.pipelined)):
+        theirs = cluster.others(bench, work)
+        wall = f"{theirs.count / theirs.seconds:,.0f} a second on one connection"
+        yield Figure(f"decisions, {name}", theirs.per_cpu_second, "/CPU-s", detail=wall)
+        yield Figure(f"shared / {name}", decisions / theirs.per_cpu_second, at_least=20)
+
+
 GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "throughput": throughput,
     "latency": latency,
@@ -266,4 +296,5 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "accuracy": accuracy,
     "waf": waf,
     "doors": doors,
+    "cluster": shared_counts,
 }

@@ -83,8 +83,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """utime + stime of all threads that live or lived. The clock tick is 10 ms: measure over a second or more."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.process.pid)
 
     def rss_bytes(self) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -106,6 +105,13 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+def cpu_seconds(pid: int, thread: int | None = None) -> float:
+    """utime + stime of a process, or of one of its threads."""
+    task = f"/task/{thread}" if thread else ""
+    fields = Path(f"/proc/{pid}{task}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def floor_command(binary: Path, answer_bytes: int) -> list[str]:
