@@ -274,6 +274,7 @@ class Cluster:
         self._nodes = tuple(names)
         key = await heartbeat.share_hash_key(keeper, self._layout, self._hash_key)
         if key != self._hash_key:
+            self._engine.rekey(key)
             self._hash_key = key
             self._log.warning(
                 "the cluster hashes by another key: what this node counted until now is lost to it",

@@ -134,6 +134,28 @@ def test_no_store_at_start(tmp_path: Path, policy: Path) -> None:
             store.kill()
 
 
+def test_a_node_that_started_alone_joins_those_who_did_not(tmp_path: Path, policy: Path) -> None:
+    """It hashes by a key of its own until it finds theirs."""
+    port = servers.free_port()
+    url = f"redis://127.0.0.1:{port}"
+    with servers.node(policy, tmp_path / "a", url, "--redis-wait-seconds", "0.2") as a:
+        store = servers.Redis(tmp_path, port)
+        try:
+            store.start().client.set("{ratelimitd}:key", b"k" * 16, px=60_000)
+            a.wait_for_store(1)
+            assert (
+                len(a.events("the cluster hashes by another key: what this node counted until now is lost to it")) == 1
+            )
+            with servers.node(policy, tmp_path / "b", url) as b:
+                b.wait_for_store(2)
+                assert a.ask(200) == 200
+                servers.settle()
+                b.ask()
+                eventually(lambda: b.used("per-ip", IP) == 201, "b knows")
+        finally:
+            store.kill()
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind"),
     [(("--requirepass", "secret"), "auth"), (("--maxmemory", "1", "--maxmemory-policy", "noeviction"), "memory")],
