@@ -56,6 +56,7 @@ from ratelimitd._ext.net.server cimport (
     RL_MAX_WORKERS,
     RL_METHOD_COUNT,
     RL_OK,
+    RL_TLS_REASON_COUNT,
     rl_http_errors,
     rl_latency_bounds_us,
     rl_server,
@@ -64,14 +65,20 @@ from ratelimitd._ext.net.server cimport (
     rl_server_error,
     rl_server_free,
     rl_server_listen,
+    rl_server_listen_tls,
     rl_server_new,
     rl_server_options,
     rl_server_set_descriptors,
     rl_server_set_health,
+    rl_server_set_tls,
     rl_server_start,
     rl_server_stats,
     rl_server_stats_t,
     rl_server_stop,
+    rl_server_tls_failures,
+    rl_tls_failure,
+    rl_tls_info,
+    rl_tls_parts,
 )
 from ratelimitd._ext.snapshot cimport (
     Snapshot,
@@ -122,6 +129,10 @@ METHODS = (
     "http_check_batch", "auth", "auth_nginx", "auth_haproxy", "auth_traefik", "auth_caddy", "auth_envoy",
 )  # fmt: skip
 ABUSES = ("protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled", "unread")
+TLS_REASONS = (
+    "not_tls", "nothing_in_common", "no_certificate", "unknown_ca", "expired", "name", "bad_certificate",
+    "refused_by_peer", "timeout", "gone", "protocol_error",
+)
 
 MOST_BANNED_MS = 366 * 86_400_000
 MOST_RESETS = 10_000    # that nobody has fetched
@@ -658,16 +669,49 @@ cdef class Engine:
 
     # ---- the server
 
-    def listen(self, address):
+    def listen(self, address, *, tls=False):
         cdef char bound[256]
+        cdef bint over_tls = tls
         cdef bytes text = to_bytes(address)
         cdef const char *wanted = text
         cdef int code
         bound[0] = 0
         with nogil:
-            code = rl_server_listen(self.server, wanted, bound, sizeof(bound))
+            if over_tls:
+                code = rl_server_listen_tls(self.server, wanted, bound, sizeof(bound))
+            else:
+                code = rl_server_listen(self.server, wanted, bound, sizeof(bound))
         self._must(code)
         return (<bytes>bound).decode()
+
+    def set_tls(self, certificate, key, client_ca=b"", client_names=()):
+        cdef rl_tls_parts parts
+        cdef rl_tls_info info
+        cdef bytes names = "\n".join(client_names).encode()
+        parts.certificate = _view(certificate)
+        parts.key = _view(key)
+        parts.client_ca = _view(client_ca)
+        parts.client_names = _view(names)
+        self._must(rl_server_set_tls(self.server, &parts, &info))
+        return {
+            "certificate": (<bytes>info.certificate).decode(),
+            "not_before": info.not_before,
+            "not_after": info.not_after,
+            "client_ca_not_after": info.client_ca_not_after,
+        }
+
+    def tls_failures(self):
+        cdef rl_tls_failure failures[64]
+        cdef size_t index, count = rl_server_tls_failures(self.server, failures, 64)
+        return [
+            {
+                "reason": TLS_REASONS[failures[index].reason],
+                "peer": (<bytes>failures[index].peer).decode(),
+                "detail": (<bytes>failures[index].detail).decode(errors="replace"),
+                "certificate": (<bytes>failures[index].certificate).decode(),
+            }
+            for index in range(count)
+        ]
 
     def commit(self):
         cdef bint enough
@@ -912,7 +956,17 @@ cdef class Engine:
             "abuse": {ABUSES[index]: stats.abuse[index] for index in range(RL_ABUSE_COUNT)},
             "latency": [stats.latency[index] for index in range(RL_LATENCY_BUCKETS + 1)],
             "latency_sum_ns": stats.latency_sum_ns,
+            "tls_full": stats.tls_full,
+            "tls_resumed": stats.tls_resumed,
+            "tls_failures": {TLS_REASONS[index]: stats.tls_failures[index] for index in range(RL_TLS_REASON_COUNT)},
         }
+
+
+cdef rl_view _view(bytes text):
+    cdef rl_view out
+    out.data = text
+    out.size = <uint32_t>len(text)
+    return out
 
 
 cdef const snapshot_penalty *_penalty(const snapshot_domain *domain, bytes name) noexcept:

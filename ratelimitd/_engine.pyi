@@ -77,6 +77,22 @@ class Reset(TypedDict):
     limit: str
     digest: bytes  # 16 bytes
 
+class TlsInfo(TypedDict):
+    """Times in seconds since the epoch."""
+
+    certificate: str  # its names
+    not_before: int
+    not_after: int
+    client_ca_not_after: int  # of the one that ends first; 0: there is none
+
+class TlsFailure(TypedDict):
+    """A TLS handshake that failed. What is not known is empty."""
+
+    reason: str
+    peer: str  # "203.0.113.7:40312"
+    detail: str
+    certificate: str  # names of the client's, when it is to blame
+
 class TracedHit(TypedDict):
     target: str  # "ARGS:id"
     value: bytes  # after transformations
@@ -212,8 +228,20 @@ class Engine:
     def set_clock_offset(self, offset_ms: int) -> None:
         """The cluster's clock minus ours: added to the clock, or `now_ns`, wherever counters are concerned."""
 
-    def listen(self, address: str) -> str:
-        """Bind; returns the address bound."""
+    def listen(self, address: str, *, tls: bool = False) -> str:
+        """Bind; returns the address bound. With `tls`: set_tls before start."""
+
+    def set_tls(
+        self, certificate: bytes, key: bytes, client_ca: bytes = b"", client_names: Iterable[str] = ()
+    ) -> TlsInfo:
+        """PEM text (the certificate's chain after it), for connections from now on; also while serving. `client_ca`:
+        callers need a certificate from one of these; `client_names`: that bears one of these names, DNS or URI.
+
+        Raises EngineError when it is no working whole: then nothing changes.
+        """
+
+    def tls_failures(self) -> list[TlsFailure]:
+        """Takes out failed handshakes kept for the log: a few a second; stats counts all."""
 
     def set_descriptors(self, descriptors: bytes) -> None: ...
     def start(self) -> None: ...
@@ -224,7 +252,7 @@ class Engine:
     def stats(self) -> dict[str, Any]:
         """Counters since start.
 
-        {"server": {rl_server_stats_t by field; "calls" and "abuse" by name, "grpc_errors" by code},
+        {"server": {rl_server_stats_t by field; "calls", "abuse" and "tls_failures" by name, "grpc_errors" by code},
          "latency_bounds_us": [...],
          "decisions": [{"domain", "limit", "list", "penalty", "decision", "reason", "count"}],   # only those above 0
          "limits": [{"domain", "limit", "list", "penalty", "near", "shadow_denied"}],   # a row is of one of the three

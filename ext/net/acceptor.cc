@@ -103,7 +103,7 @@ bool Acceptor::accept_all(const Listener &listener) {
     const int fd = accept4(listener.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       set_options(fd, listener.is_unix);
-      deal(fd);
+      deal({fd, listener.is_tls});
       continue;
     }
     switch (errno) {
@@ -133,18 +133,18 @@ void Acceptor::refuse_by_spare(const Listener &listener) {
   spare_ = open_spare();
 }
 
-void Acceptor::deal(int fd) {
+void Acceptor::deal(Dealt dealt) {
   uint64_t open = 0;
   for (const auto &worker : *workers_) open += worker->open.load(std::memory_order_relaxed);
   if (open >= max_connections_) {
     refused_.add(1);
-    close(fd);
+    close(dealt.fd);
     return;
   }
   Worker *worker = least_busy();
   worker->open.fetch_add(1, std::memory_order_relaxed);
   accepted_.add(1);
-  worker->deal(fd);
+  worker->deal(dealt);
 }
 
 // The fewest connections; among equals the fewest calls in this second and the one before.

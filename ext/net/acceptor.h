@@ -31,7 +31,7 @@ class Acceptor {
   void run();
   bool accept_all(const Listener &listener);
   void refuse_by_spare(const Listener &listener);
-  void deal(int fd);
+  void deal(Dealt dealt);
   Worker *least_busy();
   void close_listeners();
 

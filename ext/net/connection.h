@@ -1,8 +1,10 @@
 // A socket and what is spoken over it: one read and one write a turn.
 #pragma once
 #include <cstdint>
+#include <memory>
 
 #include "net/timer.h"
+#include "net/tls.h"
 #include "wire/session.h"
 
 namespace rl {
@@ -30,6 +32,7 @@ struct Connection : Timer {
   int64_t held_since_ns = 0;  // since when that has not become less
   Buffer output;              // what the socket would not take
   Session session;
+  std::unique_ptr<Tls> tls;  // NULL: plain; else `output` holds sealed bytes
 };
 
 }  // namespace rl

@@ -8,6 +8,7 @@ namespace rl {
 struct Listener {
   int fd = -1;
   bool is_unix = false;
+  bool is_tls = false;
   std::string path;  // to unlink when we close; empty: none
 };
 

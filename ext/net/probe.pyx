@@ -3,12 +3,13 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
-from ratelimitd._ext.core cimport rl_spine
+from ratelimitd._ext.core cimport rl_spine, rl_view
 from ratelimitd._ext.net.server cimport (
     RL_ABUSE_COUNT,
     RL_HTTP_ERROR_COUNT,
     RL_LATENCY_BUCKETS,
     RL_METHOD_COUNT,
+    RL_TLS_REASON_COUNT,
     rl_http_errors,
     rl_server,
     rl_server_connections,
@@ -16,14 +17,20 @@ from ratelimitd._ext.net.server cimport (
     rl_server_error,
     rl_server_free,
     rl_server_listen,
+    rl_server_listen_tls,
     rl_server_new,
     rl_server_options,
     rl_server_set_descriptors,
     rl_server_set_health,
+    rl_server_set_tls,
     rl_server_start,
     rl_server_stats,
     rl_server_stats_t,
     rl_server_stop,
+    rl_server_tls_failures,
+    rl_tls_failure,
+    rl_tls_info,
+    rl_tls_parts,
 )
 
 
@@ -83,6 +90,13 @@ cdef class Wheel:
 
     def sleep_ms(self, int64_t now_ns):
         return self._wheel.sleep_ms(now_ns)
+
+
+cdef rl_view view(bytes text):
+    cdef rl_view out
+    out.data = text
+    out.size = <uint32_t>len(text)
+    return out
 
 
 cdef class Server:
@@ -146,6 +160,40 @@ cdef class Server:
         self._checked(rl_server_listen(self._server, text, bound, sizeof(bound)))
         return bound.decode()
 
+    def listen_tls(self, str address):
+        cdef char bound[256]
+        cdef bytes text = address.encode()
+        self._checked(rl_server_listen_tls(self._server, text, bound, sizeof(bound)))
+        return bound.decode()
+
+    def set_tls(self, bytes certificate, bytes key, bytes client_ca=b"", bytes client_names=b""):
+        cdef rl_tls_parts parts
+        cdef rl_tls_info info
+        parts.certificate = view(certificate)
+        parts.key = view(key)
+        parts.client_ca = view(client_ca)
+        parts.client_names = view(client_names)
+        self._checked(rl_server_set_tls(self._server, &parts, &info))
+        return {
+            "not_before": info.not_before,
+            "not_after": info.not_after,
+            "client_ca_not_after": info.client_ca_not_after,
+            "certificate": (<bytes>info.certificate).decode(),
+        }
+
+    def tls_failures(self):
+        cdef rl_tls_failure failures[64]
+        cdef size_t count = rl_server_tls_failures(self._server, failures, 64)
+        return [
+            {
+                "reason": failures[i].reason,
+                "peer": (<bytes>failures[i].peer).decode(),
+                "detail": (<bytes>failures[i].detail).decode(),
+                "certificate": (<bytes>failures[i].certificate).decode(),
+            }
+            for i in range(count)
+        ]
+
     def set_descriptors(self, bytes descriptors):
         self._checked(rl_server_set_descriptors(self._server, descriptors, len(descriptors)))
 
@@ -192,4 +240,7 @@ cdef class Server:
             "abuse": [s.abuse[i] for i in range(RL_ABUSE_COUNT)],
             "latency": [s.latency[i] for i in range(RL_LATENCY_BUCKETS + 1)],
             "latency_sum_ns": s.latency_sum_ns,
+            "tls_full": s.tls_full,
+            "tls_resumed": s.tls_resumed,
+            "tls_failures": [s.tls_failures[i] for i in range(RL_TLS_REASON_COUNT)],
         }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "net/acceptor.h"
+#include "net/clock.h"
 #include "net/listener.h"
 #include "net/worker.h"
 #include "wire/reflection.h"
@@ -93,13 +94,16 @@ void rl_server_free(rl_server *server) {
 
 const char *rl_server_error(const rl_server *server) { return server->error.c_str(); }
 
-int rl_server_listen(rl_server *server, const char *address, char *bound, size_t bound_size) {
+namespace {
+
+int listen_at(rl_server *server, const char *address, bool is_tls, char *bound, size_t bound_size) {
   if (server->phase != Phase::kNew) return server->fail(RL_E_STATE, "listen before start");
   try {
     rl::Listener listener;
     std::string text;
     const int rc = rl::open_listener(address, &listener, &text, &server->error);
     if (rc != RL_OK) return rc;
+    listener.is_tls = is_tls;
     server->listeners.push_back(listener);
     if (bound_size > 0) {
       const size_t n = std::min(text.size(), bound_size - 1);
@@ -110,6 +114,37 @@ int rl_server_listen(rl_server *server, const char *address, char *bound, size_t
   } catch (const std::bad_alloc &) {
     return RL_E_MEMORY;
   }
+}
+
+}  // namespace
+
+int rl_server_listen(rl_server *server, const char *address, char *bound, size_t bound_size) {
+  return listen_at(server, address, false, bound, bound_size);
+}
+
+int rl_server_listen_tls(rl_server *server, const char *address, char *bound, size_t bound_size) {
+  return listen_at(server, address, true, bound, bound_size);
+}
+
+int rl_server_set_tls(rl_server *server, const rl_tls_parts *parts, rl_tls_info *info) {
+  try {
+    std::shared_ptr<const rl::TlsIdentity> identity = rl::make_identity(*parts, &server->error);
+    if (!identity) return RL_E_TLS;
+    const auto before = server->state.tls->identity();
+    const int64_t now = rl::wall_ns() / 1'000'000'000;
+    if (before && before->info.not_after > now && identity->info.not_after <= now) {
+      return server->fail(RL_E_TLS, "the certificate has expired, and the one in use has not");
+    }
+    *info = identity->info;
+    server->state.tls->put(std::move(identity));
+    return RL_OK;
+  } catch (const std::bad_alloc &) {
+    return RL_E_MEMORY;
+  }
+}
+
+size_t rl_server_tls_failures(rl_server *server, rl_tls_failure *out, size_t most) {
+  return server->state.tls->failures(out, most);
 }
 
 int rl_server_set_descriptors(rl_server *server, const uint8_t *data, size_t size) {
@@ -123,6 +158,9 @@ int rl_server_set_descriptors(rl_server *server, const uint8_t *data, size_t siz
 
 int rl_server_start(rl_server *server) {
   if (server->phase != Phase::kNew) return server->fail(RL_E_STATE, "started before");
+  const bool is_tls = std::any_of(server->listeners.begin(), server->listeners.end(), [](auto &l) { return l.is_tls; });
+  if (is_tls && !server->state.tls->identity())
+    return server->fail(RL_E_STATE, "TLS needs a certificate: set it first");
   const SignalBlock block;
   server->phase = Phase::kRunning;
   int rc = 0;

@@ -1,14 +1,15 @@
 // The server: listeners, workers and their loops. The only code that makes system calls on the path of a check.
 //
 // Life: rl_server_new -> rl_server_listen (any number) -> rl_server_start -> ... -> rl_server_drain -> rl_server_stop
-// -> rl_server_free. All are called by one control thread; only rl_server_stats, rl_server_set_health may be called any
-// time between new and free, from any thread. Nothing here throws.
+// -> rl_server_free. All are called by one control thread; only rl_server_stats, rl_server_set_health,
+// rl_server_tls_failures may be called any time between new and free, from any thread. Nothing here throws.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
 #include "core/service.h"
 #include "core/spine.h"
+#include "core/view.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -42,6 +43,7 @@ enum {
   RL_E_SYSTEM = -2,   // a system call failed
   RL_E_MEMORY = -3,
   RL_E_STATE = -4,  // called out of order
+  RL_E_TLS = -5,    // certificate, key, authorities or names cannot be used
 };
 
 // Copies options and spine. NULL when out of memory.
@@ -53,6 +55,57 @@ const char *rl_server_error(const rl_server *server);
 // for another), "unix:@name" (abstract). Writes the address bound ("127.0.0.1:41234") to bound. Serves
 // HTTP/1.1 and h2c with prior knowledge.
 int rl_server_listen(rl_server *server, const char *address, char *bound, size_t bound_size);
+
+// The same over TLS. Needs rl_server_set_tls before start.
+int rl_server_listen_tls(rl_server *server, const char *address, char *bound, size_t bound_size);
+
+// What TLS needs, as PEM text. Without client_ca anybody may ask; with it clients need a certificate from one of its
+// authorities. client_names: one a line, DNS ("edge.example.com", "*.example.com") or URI ("spiffe://prod/edge",
+// "spiffe://prod/*"); a client's certificate must then bear one of them.
+typedef struct rl_tls_parts {
+  rl_view certificate;  // its chain after it
+  rl_view key;
+  rl_view client_ca;
+  rl_view client_names;
+} rl_tls_parts;
+
+enum { RL_TLS_TEXT = 192 };
+
+// Times in seconds since the epoch.
+typedef struct rl_tls_info {
+  int64_t not_before, not_after;  // of the certificate
+  int64_t client_ca_not_after;    // the first that ends; 0: there is none
+  char certificate[RL_TLS_TEXT];  // its names
+} rl_tls_info;
+
+// For connections from now on; any time, also while it runs. When the parts are no working whole nothing changes.
+int rl_server_set_tls(rl_server *server, const rl_tls_parts *parts, rl_tls_info *info);
+
+enum {  // why a TLS handshake failed
+  RL_TLS_NOT_TLS = 0,
+  RL_TLS_NOTHING_IN_COMMON = 1,  // version, cipher, group or protocol
+  RL_TLS_NO_CERTIFICATE = 2,     // of the client, as all of these
+  RL_TLS_UNKNOWN_CA = 3,
+  RL_TLS_EXPIRED = 4,  // or not valid yet
+  RL_TLS_NAME = 5,     // none that is allowed
+  RL_TLS_BAD_CERTIFICATE = 6,
+  RL_TLS_REFUSED_BY_PEER = 7,  // it does not like ours
+  RL_TLS_TIMEOUT = 8,
+  RL_TLS_GONE = 9,  // it hung up
+  RL_TLS_PROTOCOL_ERROR = 10,
+  RL_TLS_REASON_COUNT = 11,
+};
+
+typedef struct rl_tls_failure {
+  int reason;                     // RL_TLS_*
+  char peer[64];                  // "203.0.113.7:40312"
+  char detail[96];                // may be empty
+  char certificate[RL_TLS_TEXT];  // names of the client's, when it is to blame
+} rl_tls_failure;
+
+// Takes out failed handshakes that were kept for the log, oldest first: a few a second, all are counted. Returns how
+// many.
+size_t rl_server_tls_failures(rl_server *server, rl_tls_failure *out, size_t most);
 
 // A serialized google.protobuf.FileDescriptorSet for server reflection. Copied. Call before start.
 int rl_server_set_descriptors(rl_server *server, const uint8_t *data, size_t size);
@@ -87,6 +140,8 @@ typedef struct rl_server_stats_t {
   uint64_t abuse[RL_ABUSE_COUNT];
   uint64_t latency[RL_LATENCY_BUCKETS + 1];  // per check: bytes read to answer written; the last is +Inf
   uint64_t latency_sum_ns;
+  uint64_t tls_full, tls_resumed;  // handshakes
+  uint64_t tls_failures[RL_TLS_REASON_COUNT];
 } rl_server_stats_t;
 
 void rl_server_stats(const rl_server *server, rl_server_stats_t *stats);

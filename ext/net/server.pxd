@@ -1,7 +1,7 @@
 # net/server.h for Cython. The header holds the documentation.
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ratelimitd._ext.core cimport rl_spine
+from ratelimitd._ext.core cimport rl_spine, rl_view
 
 
 cdef extern from "net/server.h" nogil:
@@ -11,6 +11,7 @@ cdef extern from "net/server.h" nogil:
         RL_METHOD_COUNT
         RL_ABUSE_COUNT
         RL_HTTP_ERROR_COUNT
+        RL_TLS_REASON_COUNT
         RL_HEALTH_SERVING
         RL_HEALTH_NOT_SERVING
         RL_OK
@@ -46,6 +47,21 @@ cdef extern from "net/server.h" nogil:
         uint64_t *abuse
         uint64_t *latency
         uint64_t latency_sum_ns
+        uint64_t tls_full, tls_resumed
+        uint64_t *tls_failures
+
+    ctypedef struct rl_tls_parts:
+        rl_view certificate, key, client_ca, client_names
+
+    ctypedef struct rl_tls_info:
+        int64_t not_before, not_after, client_ca_not_after
+        char *certificate
+
+    ctypedef struct rl_tls_failure:
+        int reason
+        char *peer
+        char *detail
+        char *certificate
 
     const uint32_t *rl_latency_bounds_us
     const uint16_t *rl_http_errors
@@ -54,6 +70,9 @@ cdef extern from "net/server.h" nogil:
     void rl_server_free(rl_server *server) noexcept
     const char *rl_server_error(const rl_server *server) noexcept
     int rl_server_listen(rl_server *server, const char *address, char *bound, size_t bound_size) noexcept
+    int rl_server_listen_tls(rl_server *server, const char *address, char *bound, size_t bound_size) noexcept
+    int rl_server_set_tls(rl_server *server, const rl_tls_parts *parts, rl_tls_info *info) noexcept
+    size_t rl_server_tls_failures(rl_server *server, rl_tls_failure *out, size_t most) noexcept
     int rl_server_set_descriptors(rl_server *server, const uint8_t *data, size_t size) noexcept
     int rl_server_start(rl_server *server) noexcept
     void rl_server_set_health(rl_server *server, int state) noexcept

@@ -30,6 +30,9 @@ void WorkerStats::add_to(rl_server_stats_t *sum) const {
   sum->deadline_passed += wire.deadline_passed.get();
   for (int i = 0; i <= RL_LATENCY_BUCKETS; ++i) sum->latency[i] += latency[i].get();
   sum->latency_sum_ns += latency_sum_ns.get();
+  sum->tls_full += tls_full.get();
+  sum->tls_resumed += tls_resumed.get();
+  for (int i = 0; i < RL_TLS_REASON_COUNT; ++i) sum->tls_failures[i] += tls_failures[i].get();
 }
 
 }  // namespace rl

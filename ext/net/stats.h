@@ -14,6 +14,8 @@ struct alignas(64) WorkerStats {
   Counter bytes_read, bytes_written, turns;
   Counter latency[RL_LATENCY_BUCKETS + 1];
   Counter latency_sum_ns;
+  Counter tls_full, tls_resumed;
+  Counter tls_failures[RL_TLS_REASON_COUNT];
 
   // `checks` were decided between one read and one write.
   void add_latency(int64_t elapsed_ns, uint64_t checks);

@@ -20,7 +20,6 @@
 namespace rl {
 namespace {
 
-enum : size_t { kInput = 128 << 10, kWrite = 256 << 10, kKeptOutput = 1 << 20 };
 enum { kEvents = 128 };
 constexpr int64_t kLinger = 1000 * kMillisecond;
 // How long a peer may take to confirm that it knows we are leaving.
@@ -96,10 +95,10 @@ void Worker::join() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Worker::deal(int fd) {
+void Worker::deal(Dealt dealt) {
   {
     const std::lock_guard lock(inbox_lock_);
-    inbox_.push_back(fd);
+    inbox_.push_back(dealt);
   }
   wake();
 }
@@ -130,6 +129,7 @@ void Worker::run() {
     stats_.turns.add(1);
     spine.enter(spine.self, index_);
     bool woken = false;
+    handshakes_ = 0;
     for (int i = 0; i < n; ++i) {
       if (events[i].data.ptr) {
         serve(static_cast<Connection *>(events[i].data.ptr), events[i].events);
@@ -162,12 +162,12 @@ void Worker::run() {
 void Worker::take_messages() {
   uint64_t count;
   if (::read(wake_, &count, sizeof count) < 0 && errno != EAGAIN) return;
-  std::vector<int> fds;
+  std::vector<Dealt> sockets;
   {
     const std::lock_guard lock(inbox_lock_);
-    fds.swap(inbox_);
+    sockets.swap(inbox_);
   }
-  for (const int fd : fds) adopt(fd);
+  for (const Dealt dealt : sockets) adopt(dealt);
   const int health = state_->health.load(std::memory_order_relaxed);
   const bool draining = state_->draining.load(std::memory_order_acquire);
   const bool health_changed = health != told_health_;
@@ -188,12 +188,17 @@ void Worker::take_messages() {
   }
 }
 
-void Worker::adopt(int fd) {
+void Worker::adopt(Dealt dealt) {
+  const int fd = dealt.fd;
   auto *c = new (std::nothrow) Connection(http1_.get(), http2_.get(), now_ns_);
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.ptr = c;
-  if (!c || epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) {
+  if (c && dealt.is_tls) {
+    c->tls = Tls::create(state_->tls->identity());
+    if (!opened_) opened_.reset(new (std::nothrow) char[kInput + Tls::kRecord]);
+  }
+  if (!c || (dealt.is_tls && (!c->tls || !opened_)) || epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) {
     delete c;
     ::close(fd);
     stats_.closed.add(1);
@@ -234,20 +239,14 @@ void Worker::serve(Connection *c, uint32_t events) {
     if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) return;  // the timer bounds how long
     return close(c);
   }
+  if (c->tls) [[unlikely]]
+    return serve_sealed(c, events);
   if (events & EPOLLIN) {
     const ssize_t n = ::read(c->fd, input_.get(), kInput);
     if (n > 0) {
       const int64_t read_ns = monotonic_ns();
-      const uint64_t checks_before = service_.checks;
       stats_.bytes_read.add(static_cast<uint64_t>(n));
-      // What did not fit into the last read has been waiting since then, the rest since this turn began.
-      service_.seen_ns = c->backlog_ns ? c->backlog_ns : now_ns_;
-      service_.clock.set(read_ns);
-      c->backlog_ns = static_cast<size_t>(n) == kInput ? read_ns : 0;
-      c->session.recv(input_.get(), static_cast<size_t>(n), service_.seen_ns);
-      if (!write_output(c)) return close(c);
-      const uint64_t checks = service_.checks - checks_before;
-      if (checks > 0) stats_.add_latency(monotonic_ns() - read_ns, checks);
+      if (!take(c, input_.get(), static_cast<size_t>(n), static_cast<size_t>(n) < kInput, read_ns)) return close(c);
       return finish_turn(c);
     }
     if (n == 0 || (errno != EAGAIN && errno != EINTR)) return close(c);
@@ -257,6 +256,20 @@ void Worker::serve(Connection *c, uint32_t events) {
   settle(c);
 }
 
+// Decides and answers what was read then. False when the socket is broken.
+bool Worker::take(Connection *c, char *bytes, size_t size, bool is_all, int64_t read_ns) {
+  const uint64_t checks_before = service_.checks;
+  // What did not fit into the last read has been waiting since then, the rest since this turn began.
+  service_.seen_ns = c->backlog_ns ? c->backlog_ns : now_ns_;
+  service_.clock.set(read_ns);
+  c->backlog_ns = is_all ? 0 : read_ns;
+  c->session.recv(bytes, size, service_.seen_ns);
+  if (!write_output(c)) return false;
+  const uint64_t checks = service_.checks - checks_before;
+  if (checks > 0) stats_.add_latency(monotonic_ns() - read_ns, checks);
+  return true;
+}
+
 void Worker::settle(Connection *c) {
   if (!write_output(c)) return close(c);
   finish_turn(c);
@@ -264,6 +277,8 @@ void Worker::settle(Connection *c) {
 
 // Serialises and writes all that may be written. False when the socket is broken.
 bool Worker::write_output(Connection *c) {
+  if (c->tls) [[unlikely]]
+    return write_sealed(c);
   do {
     if (c->output.empty()) {
       c->has_more = c->session.send(&output_, kWrite, now_ns_);
@@ -345,6 +360,7 @@ void Worker::on_timer(Connection *c) {
   if (stall > 0) {
     const bool unread = c->unread_since_ns && now_ns_ - c->unread_since_ns >= stall;
     if (unread || (c->output.empty() && c->session.expire(now_ns_, stall))) {
+      if (c->tls && c->tls->state() == Tls::State::kHandshake) report(c, {.reason = RL_TLS_TIMEOUT});
       c->session.abort(RL_ABUSE_STALLED);
       if (!write_output(c) || unread) return close(c);
       return linger(c);
@@ -362,6 +378,7 @@ void Worker::on_timer(Connection *c) {
 }
 
 void Worker::linger(Connection *c) {
+  if (c->tls) part(c);
   c->lingering = true;
   c->close_at_ns = now_ns_ + kLinger;
   shutdown(c->fd, SHUT_WR);
@@ -370,6 +387,7 @@ void Worker::linger(Connection *c) {
 }
 
 void Worker::close(Connection *c) {
+  if (c->tls && !c->lingering) part(c);
   timers_.cancel(c);
   (c->newer ? c->newer->older : first_) = c->older;
   if (c->older) c->older->newer = c->newer;

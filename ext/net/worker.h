@@ -17,6 +17,7 @@
 #include "net/service.h"
 #include "net/stats.h"
 #include "net/timer.h"
+#include "net/tls_desk.h"
 
 namespace rl {
 
@@ -30,9 +31,16 @@ struct ServerState {
     if (untidy >= 0) close(untidy);
   }
 
+  const std::unique_ptr<TlsDesk> tls = std::make_unique<TlsDesk>();
   std::atomic<int> health{RL_HEALTH_SERVING};
   std::atomic<bool> draining{false};
   std::atomic<bool> stopping{false};
+};
+
+// A connected, non-blocking socket.
+struct Dealt {
+  int fd;
+  bool is_tls;
 };
 
 class Worker {
@@ -47,8 +55,8 @@ class Worker {
   // 0, or an errno.
   int start();
   void join();
-  // Hands over a connected, non-blocking socket. Its place must have been counted in `open` before.
-  void deal(int fd);
+  // Hands over a socket. Its place must have been counted in `open` before.
+  void deal(Dealt dealt);
   void wake();
 
   const WorkerStats &stats() const { return stats_; }
@@ -58,11 +66,17 @@ class Worker {
   uint64_t calls() const;
 
  private:
+  enum : size_t { kInput = 128 << 10, kWrite = 256 << 10, kKeptOutput = 1 << 20 };
+
   void run();
   void take_messages();
-  void adopt(int fd);
+  void adopt(Dealt dealt);
   void serve(Connection *connection, uint32_t events);
+  void serve_sealed(Connection *connection, uint32_t events);
+  bool shake_hands(Connection *connection);
+  bool take(Connection *connection, char *bytes, size_t size, bool is_all, int64_t read_ns);
   bool write_output(Connection *connection);
+  bool write_sealed(Connection *connection);
   bool write_some(Connection *connection, Buffer *from);
   void settle(Connection *connection);
   void finish_turn(Connection *connection);
@@ -75,6 +89,8 @@ class Worker {
   void plan_tidying();
   void tidy();
   void linger(Connection *connection);
+  void part(Connection *connection);
+  void report(Connection *connection, const TlsFault &fault);
   void close(Connection *connection);
   int64_t jittered_age();
   int sleep_ms() const;
@@ -95,12 +111,14 @@ class Worker {
   size_t most_used_ = 0;  // with half-sent messages, since memory was last given back
   int64_t tidy_ns_ = 0;   // when to give memory back; 0: there is none
   std::unique_ptr<char[]> input_;
-  Buffer output_;  // of the connection whose turn it is
+  std::unique_ptr<char[]> opened_;  // what TLS made of it; NULL until there is such a connection
+  uint32_t handshakes_ = 0;         // steps of them in this turn
+  Buffer output_;                   // of the connection whose turn it is
   int told_health_ = RL_HEALTH_UNKNOWN;
   bool told_draining_ = false;
   uint64_t random_;
   std::mutex inbox_lock_;
-  std::vector<int> inbox_;
+  std::vector<Dealt> inbox_;
   std::thread thread_;
 };
 

@@ -12,6 +12,8 @@ namespace {
 enum : size_t { kEnoughAnswers = 64 << 10, kKeptAnswers = 256 << 10, kKeptRequest = 1 << 10 };
 enum : size_t { kMinBufferedInAll = 64 << 20 };
 
+constexpr char kTls = 0x16;  // how a handshake of TLS begins
+
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 }  // namespace
@@ -85,6 +87,8 @@ size_t Http1Connection::take_blank(const char *bytes, size_t size) {
 
 size_t Http1Connection::take_head(char *bytes, size_t size) {
   begun_ns_ = received_ns_;
+  // Such a peer waits for an answer to what is no head, and may never send the end of one.
+  if (*bytes == kTls) return refuse({400, "this port does not speak TLS"}), size;
   const int64_t found = find_head_end({bytes, static_cast<uint32_t>(size)}, 0);
   if (found <= 0) {
     // A head that comes in pieces is a rare thing.
