@@ -56,9 +56,9 @@ class Bench:
             raise BenchError("the floor starts after a ratelimitd: it answers as many bytes")
         return self.start("floor", floor_command(self.floor, self._answer_bytes))
 
-    def h2load(self, server: Server, cores: Sequence[int] = ()) -> Throughput:
-        self.say(f"h2load on {server.name}")
-        return h2load(server, self.request, self.paths["request"], cores or self.cores.load, self.seconds)
+    def h2load(self, server: Server, cores: Sequence[int] = (), origin: str = "") -> Throughput:
+        self.say(f"h2load on {origin or server.name}")
+        return h2load(server, self.request, self.paths["request"], cores or self.cores.load, self.seconds, origin)
 
     def load_on(self, server: Server, **options: Any) -> Report:
         self.say(f"load on {server.name}")

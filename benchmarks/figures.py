@@ -23,6 +23,7 @@ from . import cluster, edge
 from .bench import Bench
 from .doors import ask_auth, median_rate
 from .servers import ROOT, BenchError, Cores, Server, grpcio_command
+from .tls import plain_and_tls
 from .waf import OURS, Turn, bounds, engines, over_grpc, turn
 from .waf_requests import requests
 
@@ -255,6 +256,13 @@ def doors(bench: Bench) -> Iterator[Figure]:
         yield Figure(f"{name}: own time", microseconds, "us", at_most=bound)
     beside = f"{edge.import_ms(edge.GRPC):.0f} ms with gRPC"
     yield Figure("Lambda authorizer: import", edge.import_ms(edge.STDLIB), "ms", at_most=150, detail=beside)
+    yield from over_tls(bench)
+
+
+def over_tls(bench: Bench) -> Iterator[Figure]:
+    plain, sealed = plain_and_tls(bench)
+    yield Figure("checks over TLS", statistics.median(sealed), "/CPU-s")
+    yield Figure("checks over TLS / in plain text", median_ratio(sealed, plain), at_least=0.6)
 
 
 def shared_counts(bench: Bench) -> Iterator[Figure]:

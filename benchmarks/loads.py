@@ -39,12 +39,14 @@ class Throughput:
         return self.requests / max(self.seconds, 1e-9)
 
 
-def h2load(server: Server, request: Request, body: Path, cores: Sequence[int], seconds: float) -> Throughput:
-    """A closed loop on `cores`, one thread to each: 8 connections of 32 streams."""
+def h2load(
+    server: Server, request: Request, body: Path, cores: Sequence[int], seconds: float, origin: str = ""
+) -> Throughput:
+    """A closed loop on `cores`, one thread to each: 8 connections of 32 streams. `origin`: the server's plain port."""
     threads = min(len(cores), CONNECTIONS)
     command = f"h2load -c {CONNECTIONS} -m {STREAMS} -t {threads} -D {round(seconds * 1000)}ms".split()
     command += ["-H", "content-type: application/grpc", "-H", "te: trailers", "-d", str(body)]
-    command.append(f"http://127.0.0.1:{server.port}{request.method}")
+    command.append(f"{origin or f'http://127.0.0.1:{server.port}'}{request.method}")
     before = server.cpu_seconds()
     done = subprocess.run(on_cores(cores, command), capture_output=True, text=True, timeout=seconds + 30)
     spent = server.cpu_seconds() - before

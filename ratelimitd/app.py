@@ -21,11 +21,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ratelimitd import __version__, cache
+from ratelimitd import __version__, cache, certificates
 from ratelimitd import settings as process_settings
 from ratelimitd._engine import Engine, Prepared
 from ratelimitd.admin import server as admin
 from ratelimitd.admin.context import Context
+from ratelimitd.admin.guard import Tokens
 from ratelimitd.errors import EngineError, SettingsError
 from ratelimitd.log import Logger, Pump, configure
 from ratelimitd.notify import notify
@@ -126,6 +127,15 @@ class Process:
             node = secrets.randbits(32)
             self._engine.sync_start(node)
             self._cluster = Cluster(self._engine, store, node, hash_key, log)
+        self._tokens = Tokens(Path(settings.admin_token_file)) if settings.admin_token_file else None
+        files = certificates.chosen(
+            listens=bool(settings.listen_tls),
+            certificate=settings.tls_cert,
+            key=settings.tls_key,
+            client_ca=settings.tls_client_ca,
+            client_names=settings.tls_client_names,
+        )
+        self._certificates = certificates.Certificates(files, self._engine, log) if files else None
 
     # The policy.
 
@@ -160,12 +170,15 @@ class Process:
     async def run(self) -> int:
         self._install_signals()
         listener, admin_address = self._bind_admin()
+        if self._certificates is not None:
+            self._certificates.first()
         self._engine.commit()
         if self._cache_faults:
             self._log.info("compiled patterns are not kept (--cache-dir)", because=self._cache_faults)
         with told(self._say_building):
             policy = self._reloader.first()
-        bound = [self._listen(address) for address in self._settings.listen]
+        bound = [f"grpc {self._listen(address)}" for address in self._settings.listen]
+        bound += [f"tls {self._listen(address, tls=True)}" for address in self._settings.listen_tls]
         self._engine.set_descriptors((files("ratelimitd") / "_descriptors.binpb").read_bytes())
         self._engine.start()
         yield_to_workers()
@@ -173,8 +186,11 @@ class Process:
         self._spawn("reload", self._reloader.run())
         if self._cluster is not None:
             self._spawn("cluster", self._cluster.run())
+        if self._certificates is not None:
+            self._spawn("certificates", self._certificates.run())
         if listener is not None:
-            self._admin = admin.server(admin.build(self._context(), remote=self._settings.admin_allow_remote))
+            remote = self._settings.admin_allow_remote
+            self._admin = admin.server(admin.build(self._context(), remote=remote, tokens=self._tokens))
             self._spawn("admin", self._admin.serve(sockets=[listener]))
         self._set_serving(True)
         notify(self._settings.notify_socket, "READY=1")
@@ -188,12 +204,13 @@ class Process:
         line = f"ratelimitd: compiling policy {self._reloader.path.name} ({seconds:.0f} s so far{kept})"
         print(line, file=sys.stderr, flush=True)
 
-    def _listen(self, address: str) -> str:
+    def _listen(self, address: str, *, tls: bool = False) -> str:
         try:
-            return self._engine.listen(address)
+            return self._engine.listen(address, tls=tls)
         except EngineError as error:
+            flag = "--listen-tls" if tls else "--listen"
             raise EngineError(
-                f"cannot listen on {address}: {error} (choose another with --listen; port 0 takes a free one)"
+                f"cannot listen on {address}: {error} (choose another with {flag}; port 0 takes a free one)"
             ) from None
 
     def _bind_admin(self) -> tuple[socket.socket | None, str]:
@@ -201,7 +218,10 @@ class Process:
         if address == "off":
             return None, "off"
         if not self._settings.admin_allow_remote and not admin.is_loopback(address):
-            hint = "it has no authentication; add --admin-allow-remote if that is meant"
+            hint = "add --admin-allow-remote, and --admin-token-file, if that is meant"
+            raise SettingsError(f"--admin {address} is not loopback: {hint}")
+        if not admin.is_loopback(address) and self._tokens is None and not self._settings.admin_open:
+            hint = "name a token by --admin-token-file, or add --admin-open if anybody may ask"
             raise SettingsError(f"--admin {address} is not loopback: {hint}")
         try:
             return admin.bind(address)
@@ -214,6 +234,7 @@ class Process:
             version=__version__,
             serving=lambda: self._serving,
             reload=lambda: self._reloader.state,
+            tls=lambda: self._certificates.state if self._certificates is not None else None,
             policy_data=lambda: explain_data(self._plan()),
             policy_text=lambda: explain(self._plan()),
             limits=self._limits,
@@ -225,7 +246,7 @@ class Process:
         )
 
     def _ready_line(self, policy: Policy, bound: list[str], admin_address: str) -> str:
-        doors = ", ".join([*(f"grpc {address}" for address in bound), f"admin {admin_address}"])
+        doors = ", ".join([*bound, f"admin {admin_address}"])
         served = f"policy {self._reloader.path.name} ({summary(policy.plan)})"
         return f"ratelimitd ready: {doors}, {served}, {plural(self._workers, 'worker')}"
 
@@ -235,7 +256,12 @@ class Process:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, self._reloader.request)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        self._reloader.request()
+        if self._certificates is not None:
+            self._certificates.request()
 
     def _stop(self) -> None:
         (self._again if self._stopping.is_set() else self._stopping).set()
@@ -288,4 +314,4 @@ class Process:
         if self._cluster is not None:
             await self._cluster.leave()
         if self._settings.admin.startswith("unix:"):
-            Path(self._settings.admin.removeprefix("unix:")).unlink(missing_ok=True)
+            Path(admin.socket_path(self._settings.admin)).unlink(missing_ok=True)

@@ -8,13 +8,16 @@ from __future__ import annotations
 import inspect
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from ratelimitd import __version__, cache, settings
 from ratelimitd.errors import PolicyError, RatelimitdError, SettingsError
+
+if TYPE_CHECKING:
+    from ratelimitd.commands.admin import Port
 
 app = typer.Typer(
     name="ratelimitd",
@@ -118,7 +121,7 @@ def _serve(**given: Any) -> None:
     ratelimitd serve --policy shop.yaml --listen 127.0.0.1:8081 --listen unix:/run/ratelimitd.sock
     ratelimitd serve --policy policies/ --workers 4 --admin off
     """
-    given["listen"] = tuple(given["listen"]) if given["listen"] else None
+    given = {name: (tuple(value) or None) if isinstance(value, list) else value for name, value in given.items()}
     resolved = settings.resolve(given)
     from ratelimitd.app import serve
 
@@ -272,6 +275,15 @@ def call(
 Admin = Annotated[
     str, typer.Option("--admin", metavar="ADDRESS", help="HOST:PORT or unix:PATH of the server's admin port.")
 ]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--admin-token-file",
+        metavar="PATH",
+        help="Holds the token that the admin port wants. [RATELIMITD_ADMIN_TOKEN_FILE]",
+        show_default=False,
+    ),
+]
 Penalty = Annotated[str, typer.Option(metavar="NAME", help="Which penalty of the policy.", show_default=False)]
 OfDomain = Annotated[str, typer.Option("--domain", metavar="NAME", help="Which policy; empty: the only one.")]
 BannedKey = Annotated[
@@ -280,10 +292,17 @@ BannedKey = Annotated[
 ADMIN = "127.0.0.1:6070"
 
 
+def admin_port(address: str, token_file: Path | None) -> Port:
+    from ratelimitd.commands.admin import Port
+
+    return Port(address, settings.token_file(token_file))
+
+
 @app.command()
 def bans(
     most: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="How many to list.")] = 100,
     admin: Admin = ADMIN,
+    token_file: TokenFile = None,
     as_json: Json = False,
 ) -> None:
     """List who is banned on a running server, those that are banned longest first.
@@ -294,7 +313,7 @@ def bans(
     """
     from ratelimitd.commands.bans import run_list
 
-    raise typer.Exit(run_list(admin, most, as_json=as_json))
+    raise typer.Exit(run_list(admin_port(admin, token_file), most, as_json=as_json))
 
 
 @app.command()
@@ -306,6 +325,7 @@ def ban(
     ],
     domain: OfDomain = "",
     admin: Admin = ADMIN,
+    token_file: TokenFile = None,
     as_json: Json = False,
 ) -> None:
     """Ban a key for a time: on every node, when they share a store.
@@ -315,11 +335,18 @@ def ban(
     """
     from ratelimitd.commands.bans import run_ban
 
-    raise typer.Exit(run_ban(admin, domain, penalty, key, length, as_json=as_json))
+    raise typer.Exit(run_ban(admin_port(admin, token_file), domain, penalty, key, length, as_json=as_json))
 
 
 @app.command()
-def unban(key: BannedKey, penalty: Penalty, domain: OfDomain = "", admin: Admin = ADMIN, as_json: Json = False) -> None:
+def unban(
+    key: BannedKey,
+    penalty: Penalty,
+    domain: OfDomain = "",
+    admin: Admin = ADMIN,
+    token_file: TokenFile = None,
+    as_json: Json = False,
+) -> None:
     """Lift a key's ban and forgive what led to it. Exit 1: nothing was known of the key.
 
     \b
@@ -327,7 +354,7 @@ def unban(key: BannedKey, penalty: Penalty, domain: OfDomain = "", admin: Admin 
     """
     from ratelimitd.commands.bans import run_unban
 
-    raise typer.Exit(run_unban(admin, domain, penalty, key, as_json=as_json))
+    raise typer.Exit(run_unban(admin_port(admin, token_file), domain, penalty, key, as_json=as_json))
 
 
 @app.command()

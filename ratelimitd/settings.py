@@ -21,6 +21,7 @@ MAX_WORKERS = 64  # RL_MAX_WORKERS in net/server.h
 
 _SERVE = "What is served"
 _STORE = "The shared store"
+_TLS = "TLS"
 _LOGS = "Logs"
 _LIFE = "Start and stop"
 _BOUNDS = "Bounds on callers"
@@ -58,16 +59,24 @@ class Settings:
     )
     listen: tuple[str, ...] = _setting(
         ("127.0.0.1:8081",),
-        "Where gRPC is served: HOST:PORT or unix:PATH. Repeatable; port 0 takes a free one.",
+        "Where checks are answered, in plain text: HOST:PORT or unix:PATH. Repeatable; port 0 takes a free one. "
+        "None, when only --listen-tls is given.",
         _SERVE,
         metavar="ADDRESS",
+    )
+    listen_tls: tuple[str, ...] = _setting(
+        (), "Where they are answered over TLS: HOST:PORT or unix:PATH. Repeatable.", _SERVE, metavar="ADDRESS"
     )
     admin: str = _setting(
         "127.0.0.1:6070", "Metrics, health and state over HTTP: HOST:PORT, unix:PATH or off.", _SERVE, metavar="ADDRESS"
     )
     admin_allow_remote: bool = _setting(
-        False, "Let the admin address be other than loopback. It has no authentication.", _SERVE
+        False, "Let the admin address be other than loopback. Needs --admin-token-file or --admin-open.", _SERVE
     )
+    admin_token_file: str = _setting(
+        "", "Who asks the admin port must bear a token of this file, one a line.", _SERVE, metavar="PATH"
+    )
+    admin_open: bool = _setting(False, "Let anybody who reaches a remote admin port ask it, without a token.", _SERVE)
     workers: int = _setting(0, "Threads that answer. 0: one per CPU this process may use.", _SERVE, high=MAX_WORKERS)
     max_keys: int = _setting(1_000_000, "Keys counted at once, a hard cap; about 80 bytes each.", _SERVE, low=1024)
     max_bans: int = _setting(
@@ -114,6 +123,24 @@ class Settings:
         "32 hexadecimal digits that keys are hashed by, the same on all nodes. Unset: what the store keeps or random.",
         _STORE,
         metavar="FILE",
+    )
+
+    tls_cert: str = _setting(
+        "", "The certificate of --listen-tls with its chain, PEM. Read again when it changes.", _TLS, metavar="PATH"
+    )
+    tls_key: str = _setting("", "Its private key, PEM.", _TLS, metavar="PATH")
+    tls_client_ca: str = _setting(
+        "",
+        "Mutual TLS: callers need a certificate from one of these authorities, PEM. Unset: anybody may ask.",
+        _TLS,
+        metavar="PATH",
+    )
+    tls_client_names: tuple[str, ...] = _setting(
+        (),
+        "Mutual TLS: and it must bear one of these names: DNS (edge.example.com, *.example.com) or URI "
+        "(spiffe://prod/edge, spiffe://prod/*). Repeatable.",
+        _TLS,
+        metavar="NAME",
     )
 
     log_level: str = _setting(
@@ -239,6 +266,8 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) 
         values[f.name] = value
     if faults:
         raise SettingsError("\n".join(faults))
+    if "listen_tls" in values and "listen" not in values:
+        values["listen"] = ()
     notify_socket = environ.get("NOTIFY_SOCKET", "")
     return Settings(**values, notify_socket=notify_socket, cache_candidates=cache_candidates(environ))
 
@@ -260,6 +289,12 @@ def cache_settings(given: object, environ: Mapping[str, str] | None = None) -> t
     environ = os.environ if environ is None else environ
     said = str(given) if given else environ.get(variable("cache_dir")) or "auto"
     return said, cache_candidates(environ)
+
+
+def token_file(given: object, environ: Mapping[str, str] | None = None) -> str:
+    """`admin_token_file` of commands that ask an admin port: theirs, or what the environment says."""
+    environ = os.environ if environ is None else environ
+    return str(given) if given else environ.get(variable("admin_token_file"), "")
 
 
 def misspelt(environ: Mapping[str, str] | None = None) -> list[str]:

@@ -1,6 +1,7 @@
 #include "net/listener.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -9,8 +10,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
+#include <vector>
 
 #include "net/server.h"
 
@@ -115,23 +118,67 @@ bool remove_stale(const sockaddr_un &address, socklen_t size) {
   return stale && unlink(address.sun_path) == 0;
 }
 
-// Takes "?mode=OCTAL" off the path.
-bool take_mode(std::string *path, mode_t *mode) {
-  const size_t at = path->rfind("?mode=");
-  if (at == std::string::npos) return true;
-  const std::string digits = path->substr(at + 6);
+constexpr gid_t kAnyGroup = static_cast<gid_t>(-1);  // as it comes
+
+// Who may connect to a socket file.
+struct Access {
+  mode_t mode = 0660;
+  gid_t group = kAnyGroup;
+};
+
+bool read_mode(const std::string &digits, mode_t *mode) {
   if (digits.empty() || digits.size() > 4 || digits.find_first_not_of("01234567") != std::string::npos) return false;
   *mode = static_cast<mode_t>(std::strtol(digits.c_str(), nullptr, 8)) & 0777;
-  path->erase(at);
   return true;
 }
 
+// By name or number.
+bool read_group(const std::string &text, gid_t *group) {
+  if (!text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos) {
+    *group = static_cast<gid_t>(std::strtoul(text.c_str(), nullptr, 10));
+    return true;
+  }
+  struct group entry, *found = nullptr;
+  std::vector<char> room(16 << 10);
+  if (getgrnam_r(text.c_str(), &entry, room.data(), room.size(), &found) != 0 || !found) return false;
+  *group = found->gr_gid;
+  return true;
+}
+
+// Takes "?mode=OCTAL&group=NAME" off the path. Returns what is wrong with it, or nothing.
+std::string take_access(std::string *path, Access *access) {
+  const size_t at = std::min(path->rfind("?mode="), path->rfind("?group="));
+  if (at == std::string::npos) return "";
+  std::string left = path->substr(at + 1);
+  path->erase(at);
+  while (!left.empty()) {
+    const size_t end = std::min(left.find('&'), left.size());
+    const std::string one = left.substr(0, end);
+    left.erase(0, end + 1);
+    if (one.rfind("mode=", 0) == 0) {
+      if (!read_mode(one.substr(5), &access->mode)) return "mode must be octal, like ?mode=0660";
+    } else if (one.rfind("group=", 0) == 0) {
+      if (!read_group(one.substr(6), &access->group)) return "there is no group '" + one.substr(6) + "'";
+    } else {
+      return "'" + one + "' is neither mode= nor group=";
+    }
+  }
+  return "";
+}
+
+bool grant(const std::string &path, const Access &access) {
+  if (access.group != kAnyGroup && chown(path.c_str(), static_cast<uid_t>(-1), access.group) != 0) {
+    return false;
+  }
+  return chmod(path.c_str(), access.mode) == 0;
+}
+
 int open_unix(std::string path, Listener *listener, std::string *bound, std::string *error) {
-  mode_t mode = 0660;
+  Access access;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (!take_mode(&path, &mode))
-    return fail(listener, error, RL_E_ADDRESS, "unix:" + path + ": mode must be octal, like ?mode=0660");
+  const std::string wrong = take_access(&path, &access);
+  if (!wrong.empty()) return fail(listener, error, RL_E_ADDRESS, "unix:" + path + ": " + wrong);
   if (path.empty() || path.size() >= sizeof address.sun_path) {
     return fail(listener, error, RL_E_ADDRESS, "unix:" + path + ": the path of a socket has 1 to 107 bytes");
   }
@@ -141,8 +188,8 @@ int open_unix(std::string path, Listener *listener, std::string *bound, std::str
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (is_abstract ? 0 : 1));
   if (!open_socket(listener, AF_UNIX)) return fail_errno(listener, error, "unix:" + path);
   listener->is_unix = true;
-  if (!is_abstract)
-    fchmod(listener->fd, mode);  // bind() gives the file these bits, less the umask: never more, not even for a moment
+  // bind() gives the file these bits, less the umask: never more than asked for, not even for a moment.
+  if (!is_abstract) fchmod(listener->fd, access.group == kAnyGroup ? access.mode : access.mode & 0700);
   int rc = bind(listener->fd, reinterpret_cast<sockaddr *>(&address), size);
   if (rc != 0 && errno == EADDRINUSE && !is_abstract) {
     rc = remove_stale(address, size) ? bind(listener->fd, reinterpret_cast<sockaddr *>(&address), size)
@@ -150,7 +197,7 @@ int open_unix(std::string path, Listener *listener, std::string *bound, std::str
   }
   if (rc != 0) return fail_errno(listener, error, "unix:" + path);
   if (!is_abstract) listener->path = path;
-  if ((!is_abstract && chmod(path.c_str(), mode) != 0) || listen(listener->fd, kBacklog) != 0) {
+  if ((!is_abstract && !grant(path, access)) || listen(listener->fd, kBacklog) != 0) {
     const int code = errno;
     if (!is_abstract) unlink(path.c_str());
     errno = code;

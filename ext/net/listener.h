@@ -13,8 +13,8 @@ struct Listener {
 };
 
 // Binds and listens; see rl_server_listen for the addresses. A unix socket takes "?mode=0660" (the default) and
-// replaces a stale one, on which nobody listens; "unix:@name" is abstract. Returns RL_OK, with the address bound as
-// text in *bound, or RL_E_* with *error.
+// "&group=NAME", and replaces a stale one, on which nobody listens; "unix:@name" is abstract. Returns RL_OK, with the
+// address bound as text in *bound, or RL_E_* with *error.
 int open_listener(const char *address, Listener *listener, std::string *bound, std::string *error);
 // Unlinks the socket that we made, unless another has taken its place.
 void close_listener(Listener *listener);

@@ -51,9 +51,9 @@ rl_server *rl_server_new(const rl_server_options *options, const rl_spine *spine
 void rl_server_free(rl_server *server);
 const char *rl_server_error(const rl_server *server);
 
-// "127.0.0.1:8081", "[::1]:0", ":8081" (all addresses), "unix:/run/ratelimitd.sock" (mode 0660; "unix:PATH?mode=0666"
-// for another), "unix:@name" (abstract). Writes the address bound ("127.0.0.1:41234") to bound. Serves
-// HTTP/1.1 and h2c with prior knowledge.
+// "127.0.0.1:8081", "[::1]:0", ":8081" (all addresses), "unix:/run/ratelimitd.sock" (mode 0660;
+// "unix:PATH?mode=0666&group=web" for others), "unix:@name" (abstract). Writes the address bound ("127.0.0.1:41234") to
+// bound. Serves HTTP/1.1 and h2c with prior knowledge.
 int rl_server_listen(rl_server *server, const char *address, char *bound, size_t bound_size);
 
 // The same over TLS. Needs rl_server_set_tls before start.

@@ -38,6 +38,14 @@ struct TlsEvents {
 
   static long control(BIO *, int command, long, void *) { return command == BIO_CTRL_FLUSH; }
 
+  // Every message that OpenSSL has read or written. Handshakes are over, so more of their kind are asides.
+  static void message(int is_ours, int, int type, const void *, size_t, SSL *, void *self) {
+    auto *tls = static_cast<Tls *>(self);
+    if (is_ours || type != SSL3_RT_HANDSHAKE || tls->state_ != Tls::State::kOpen || tls->asides_.spend()) return;
+    tls->is_flooded_ = true;
+    tls->in_size_ = 0;  // nothing more is read
+  }
+
   static BIO_METHOD *method() {
     static BIO_METHOD *const made = [] {
       BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "buffers");
@@ -115,11 +123,13 @@ std::unique_ptr<Tls> Tls::create(std::shared_ptr<const TlsIdentity> identity) {
   BIO_set_init(bio, 1);
   SSL_set_bio(tls->ssl_, bio, bio);
   SSL_set_app_data(tls->ssl_, tls->fault_.certificate);
+  SSL_set_msg_callback(tls->ssl_, TlsEvents::message);
+  SSL_set_msg_callback_arg(tls->ssl_, tls.get());
   SSL_set_accept_state(tls->ssl_);
   return tls;
 }
 
-Tls::State Tls::recv(const char *bytes, size_t size, char *plain, size_t *plain_size, Buffer *out) {
+Tls::State Tls::recv(const char *bytes, size_t size, char *plain, size_t *plain_size, Buffer *out, int64_t now_ns) {
   *plain_size = 0;
   if (state_ == State::kFailed || state_ == State::kClosed) return state_;
   if (first_ < 0 && size > 0) first_ = static_cast<unsigned char>(*bytes);
@@ -128,6 +138,7 @@ Tls::State Tls::recv(const char *bytes, size_t size, char *plain, size_t *plain_
   in_ = bytes;
   in_size_ = size;
   out_ = out;
+  asides_.refill(now_ns);
   ERR_clear_error();
   if (state_ == State::kHandshake) {
     const int rc = SSL_do_handshake(ssl_);
@@ -145,6 +156,7 @@ Tls::State Tls::recv(const char *bytes, size_t size, char *plain, size_t *plain_
   while (*plain_size < room) {
     size_t n = 0;
     const int rc = SSL_read_ex(ssl_, plain + *plain_size, room - *plain_size, &n);
+    if (is_flooded_) return state_ = State::kFailed;
     if (rc != 1) return stop(rc);
     *plain_size += n;
   }

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "net/tls_identity.h"
+#include "wire/budget.h"
 #include "wire/buffer.h"
 #include "wire/session.h"
 
@@ -33,13 +34,15 @@ class Tls {
 
   // Takes all of the sealed bytes. Plain ones go to `plain`, which has room for `size` and kRecord more; what the peer
   // is to get (handshakes, alerts) is appended to *out.
-  State recv(const char *bytes, size_t size, char *plain, size_t *plain_size, Buffer *out);
+  State recv(const char *bytes, size_t size, char *plain, size_t *plain_size, Buffer *out, int64_t now_ns);
   // Appends the bytes, sealed, to *out. False: broken.
   bool seal(const char *bytes, size_t size, Buffer *out);
   // Tells the peer that nothing follows; once, and only when it is open.
   void close(Buffer *out);
 
   State state() const { return state_; }
+  // Did it fail for messages beside the data, such as new keys, that cost us work and the peer nothing?
+  bool is_flooded() const { return is_flooded_; }
   bool has_heard() const { return first_ >= 0; }
   bool is_resumed() const { return SSL_session_reused(ssl_) != 0; }
   // By ALPN. False: nothing was agreed on.
@@ -48,6 +51,7 @@ class Tls {
 
  private:
   friend struct TlsEvents;
+  enum { kAsides = 32, kAsidesPerSecond = 1 };
 
   explicit Tls(std::shared_ptr<const TlsIdentity> identity) : identity_(std::move(identity)) {}
   State stop(int rc);
@@ -58,7 +62,9 @@ class Tls {
   SSL *ssl_ = nullptr;
   State state_ = State::kHandshake;
   bool is_parted_ = false;  // our close_notify is out
-  int first_ = -1;          // the peer's first byte
+  bool is_flooded_ = false;
+  Budget asides_{kAsides, kAsidesPerSecond};
+  int first_ = -1;  // the peer's first byte
   const char *in_ = nullptr;
   size_t in_size_ = 0;
   Buffer *out_ = nullptr;

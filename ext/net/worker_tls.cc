@@ -52,9 +52,10 @@ void Worker::serve_sealed(Connection *c, uint32_t events) {
   const auto size = static_cast<size_t>(n);
   stats_.bytes_read.add(size);
   size_t opened = 0;
-  const Tls::State state = c->tls->recv(input_.get(), size, opened_.get(), &opened, &c->output);
+  const Tls::State state = c->tls->recv(input_.get(), size, opened_.get(), &opened, &c->output, now_ns_);
   if (is_new && !shake_hands(c)) return;
   if (state == Tls::State::kFailed) {
+    if (c->tls->is_flooded()) stats_.wire.abuse[RL_ABUSE_CONTROL_FLOOD].add(1);
     write_some(c, &c->output);
     return close(c);
   }

@@ -39,6 +39,27 @@ class Reload(Protocol):
     def changes(self) -> Sequence[str]: ...
 
 
+class Tls(Protocol):
+    """The certificates in use and the last attempt to change them (certificates.TlsState). Times are Unix seconds."""
+
+    @property
+    def certificate(self) -> str: ...
+    @property
+    def not_after(self) -> float: ...
+    @property
+    def client_ca_not_after(self) -> float: ...
+    @property
+    def loaded_at(self) -> float: ...
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def error(self) -> str: ...
+    @property
+    def successes(self) -> int: ...
+    @property
+    def failures(self) -> int: ...
+
+
 class Engine(Protocol):
     """The part of the engine that admin uses; see _engine.pyi."""
 
@@ -129,3 +150,4 @@ class Context:
     top: Callable[[int], dict[str, object]]
     store: Callable[[], Store | None] = lambda: None  # None: this node counts alone
     rates: Callable[[], Iterable[tuple[str, str, float]]] = tuple  # domain, limit, hits per second
+    tls: Callable[[], Tls | None] = lambda: None  # None: no TLS is served

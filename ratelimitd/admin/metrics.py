@@ -106,6 +106,7 @@ class EngineCollector(Collector):
         text = "Checks to which more penalties applied than one check looks at."
         yield _counter("penalties_truncated", text, stats["penalties_truncated"])
         yield _counter("log_lost", "Decisions that the log's rate cap or a full ring left out.", stats["ring"]["lost"])
+        yield from self._tls(stats["server"])
         build = {"version": self._context.version, "python": platform.python_version()}
         yield InfoMetricFamily("ratelimitd_build", "What is running.", value=build)
 
@@ -234,6 +235,26 @@ class EngineCollector(Collector):
         for labels, count in sums.items():
             family.add_metric(list(labels), count)
         return family
+
+    def _tls(self, server: dict[str, Any]) -> Iterator[Metric]:
+        """Nothing about certificates when no TLS is served."""
+        kinds = (("full", server["tls_full"]), ("resumed", server["tls_resumed"]))
+        yield _labelled("tls_handshakes", "TLS handshakes that succeeded.", "kind", kinds)
+        text = "TLS handshakes that failed."
+        yield _labelled("tls_handshake_failures", text, "reason", server["tls_failures"].items())
+        tls = self._context.tls()
+        if tls is None:
+            return
+        text = "When a certificate expires: ours, and the first of the client authorities."
+        expiry = GaugeMetricFamily("ratelimitd_tls_certificate_expiry_timestamp_seconds", text, labels=["certificate"])
+        expiry.add_metric(["server"], tls.not_after)
+        if tls.client_ca_not_after:
+            expiry.add_metric(["client_ca"], tls.client_ca_not_after)
+        yield expiry
+        text = "1 when the last load of certificates succeeded; 0: older ones are in use."
+        yield _gauge("tls_reload_success", text, float(tls.ok))
+        results = (("success", tls.successes), ("failure", tls.failures))
+        yield _labelled("tls_reloads", "Loads of certificates, the first included.", "result", results)
 
     def _policy(self) -> Iterator[Metric]:
         reload = self._context.reload()

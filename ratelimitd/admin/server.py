@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import ipaddress
 import os
 import socket
@@ -21,7 +22,7 @@ from starlette.routing import Route
 from ratelimitd.admin import bans, health, metrics, state
 from ratelimitd.admin.answer import answer, refusal
 from ratelimitd.admin.context import Context
-from ratelimitd.admin.guard import Guard
+from ratelimitd.admin.guard import Guard, Tokens
 
 INDEX = {
     "/healthz": "the process lives",
@@ -35,7 +36,7 @@ INDEX = {
 }
 
 
-def build(context: Context, *, remote: bool) -> Starlette:
+def build(context: Context, *, remote: bool, tokens: Tokens | None = None) -> Starlette:
     """The ASGI application."""
 
     async def index(request: Request) -> Response:
@@ -59,7 +60,7 @@ def build(context: Context, *, remote: bool) -> Starlette:
             *state.routes(context),
             *bans.routes(context),
         ],
-        middleware=[Middleware(Guard, remote=remote)],
+        middleware=[Middleware(Guard, remote=remote, tokens=tokens)],
         exception_handlers={HTTPException: refused, Exception: broken},
     )
 
@@ -80,7 +81,8 @@ def is_loopback(address: str) -> bool:
 def bind(address: str) -> tuple[socket.socket, str]:
     """A listening socket and the address it got. Raises OSError, or ValueError when `address` is not one."""
     if address.startswith("unix:"):
-        return _bind_unix(Path(address.removeprefix("unix:"))), address
+        path, mode, group = unix_address(address)
+        return _bind_unix(path, mode, group), f"unix:{path}"
     host, _, port = address.rpartition(":")
     if not port.isdecimal():
         raise ValueError("use HOST:PORT, unix:PATH or off")
@@ -90,7 +92,28 @@ def bind(address: str) -> tuple[socket.socket, str]:
     return listener, f"[{name}]:{number}" if family == socket.AF_INET6 else f"{name}:{number}"
 
 
-def _bind_unix(path: Path) -> socket.socket:
+def socket_path(address: str) -> Path:
+    return Path(address.removeprefix("unix:").partition("?")[0])
+
+
+def unix_address(address: str) -> tuple[Path, int, int]:
+    """unix:PATH?mode=0660&group=NAME -> path, mode (0600), group id (-1: as it comes). Raises ValueError."""
+    mode, group = 0o600, -1
+    for part in filter(None, address.partition("?")[2].split("&")):
+        name, _, value = part.partition("=")
+        if name == "mode" and 0 < len(value) <= 4 and set(value) <= set("01234567"):
+            mode = int(value, 8) & 0o777
+        elif name == "group" and value:
+            try:
+                group = int(value) if value.isdecimal() else grp.getgrnam(value).gr_gid
+            except KeyError:
+                raise ValueError(f"there is no group {value!r}") from None
+        else:
+            raise ValueError(f"{part!r}: use unix:PATH?mode=0660&group=NAME")
+    return socket_path(address), mode, group
+
+
+def _bind_unix(path: Path, mode: int, group: int) -> socket.socket:
     """Takes over the socket of a process that is gone, never one that answers, and never another kind of file."""
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISSOCK(path.stat().st_mode):
@@ -105,6 +128,13 @@ def _bind_unix(path: Path) -> socket.socket:
         listener.bind(str(path))
     finally:
         os.umask(mask)
+    try:
+        if group >= 0:
+            os.chown(path, -1, group)
+        os.chmod(path, mode)
+    except OSError:
+        path.unlink()
+        raise
     listener.listen(64)
     return listener
 

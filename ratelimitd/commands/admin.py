@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -31,15 +33,35 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def ask(address: str, method: str, path: str, query: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-    """`address`: HOST:PORT or unix:PATH. Raises AdminError."""
+@dataclass(frozen=True)
+class Port:
+    """Where a server's admin port is (HOST:PORT or unix:PATH), and the file whose first token it knows; "": none."""
+
+    address: str
+    token_file: str = ""
+
+    def headers(self) -> dict[str, str]:
+        if not self.token_file:
+            return {}
+        try:
+            lines = Path(self.token_file).read_text(encoding="latin-1").split()
+        except OSError as error:
+            raise AdminError(f"--admin-token-file {self.token_file}: {error.strerror or error}") from None
+        if not lines:
+            raise AdminError(f"--admin-token-file {self.token_file}: it has no token")
+        return {"Authorization": f"Bearer {lines[0]}"}
+
+
+def ask(port: Port, method: str, path: str, query: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    """Raises AdminError."""
+    address, headers = port.address, port.headers()
     connection = (
         UnixConnection(address.removeprefix("unix:"))
         if address.startswith("unix:")
         else http.client.HTTPConnection(address, timeout=TIMEOUT_SECONDS)
     )
     try:
-        connection.request(method, f"{path}?{urlencode(query)}" if query else path)
+        connection.request(method, f"{path}?{urlencode(query)}" if query else path, headers=headers)
         response = connection.getresponse()
         status, content = response.status, orjson.loads(response.read(MAX_BYTES))
     except orjson.JSONDecodeError:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ratelimitd.commands.admin import ask
+from ratelimitd.commands.admin import Port, ask
 from ratelimitd.commands.output import console, print_json, print_table, table
 from ratelimitd.summary import plural
 
 
-def run_list(address: str, most: int, *, as_json: bool) -> int:
-    found = ask(address, "GET", "/bans", [("n", str(most))])
+def run_list(port: Port, most: int, *, as_json: bool) -> int:
+    found = ask(port, "GET", "/bans", [("n", str(most))])
     rows = found.get("bans", [])
     if as_json:
         print_json(found)
@@ -27,8 +27,8 @@ def run_list(address: str, most: int, *, as_json: bool) -> int:
     return 0
 
 
-def run_ban(address: str, domain: str, penalty: str, key: Sequence[str], length: str, *, as_json: bool) -> int:
-    found = ask(address, "POST", "/bans", [*_where(domain, penalty, key), ("for", length)])
+def run_ban(port: Port, domain: str, penalty: str, key: Sequence[str], length: str, *, as_json: bool) -> int:
+    found = ask(port, "POST", "/bans", [*_where(domain, penalty, key), ("for", length)])
     if as_json:
         print_json(found)
     else:
@@ -36,9 +36,9 @@ def run_ban(address: str, domain: str, penalty: str, key: Sequence[str], length:
     return 0
 
 
-def run_unban(address: str, domain: str, penalty: str, key: Sequence[str], *, as_json: bool) -> int:
+def run_unban(port: Port, domain: str, penalty: str, key: Sequence[str], *, as_json: bool) -> int:
     """1 when nothing was known of the key."""
-    found = ask(address, "DELETE", "/bans", _where(domain, penalty, key))
+    found = ask(port, "DELETE", "/bans", _where(domain, penalty, key))
     lifted = bool(found.get("lifted"))
     if as_json:
         print_json(found)

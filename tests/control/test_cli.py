@@ -330,9 +330,18 @@ def test_a_bad_policy_does_not_start(run: Run, broken: Path) -> None:
     assert "did you mean 'window'?" in result.err
 
 
-@pytest.mark.parametrize(("admin", "hint"), [("0.0.0.0:0", "--admin-allow-remote"), ("nonsense", "loopback")])
-def test_a_bad_admin_address_does_not_start(run: Run, policy: Path, admin: str, hint: str) -> None:
-    result = run("serve", "--policy", policy, "--listen", "127.0.0.1:0", "--admin", admin)
+@pytest.mark.parametrize(
+    ("admin", "hint"),
+    [
+        (["0.0.0.0:0"], "--admin-allow-remote"),
+        (["0.0.0.0:0", "--admin-allow-remote"], "--admin-open"),
+        (["127.0.0.1:0", "--admin-token-file", "/nowhere/token"], "--admin-token-file /nowhere/token: No such file"),
+        (["unix:/nowhere/admin.sock?mode=rw"], "?mode=0660"),
+        (["nonsense"], "loopback"),
+    ],
+)
+def test_a_bad_admin_address_does_not_start(run: Run, policy: Path, admin: list[str], hint: str) -> None:
+    result = run("serve", "--policy", policy, "--listen", "127.0.0.1:0", "--admin", *admin)
     assert result.code == 2
     assert hint in result.err
 

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ratelimitd.admin.context import Context
 from ratelimitd.admin.metrics import OTHER, EngineCollector, Names
+from ratelimitd.certificates import TlsState
 from ratelimitd.reload import ReloadState
 
 BOUNDS = [10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000]
@@ -56,6 +57,9 @@ class Counted:
                 "abuse": {"malformed": 5, "stalled": 6},
                 "latency": [5, 3] + [0] * 14 + [1],
                 "latency_sum_ns": 2_500_000_000,
+                "tls_full": 9,
+                "tls_resumed": 4,
+                "tls_failures": {"expired": 6, "gone": 0},
             },
             "latency_bounds_us": BOUNDS,
             "decisions": self.rows,
@@ -100,6 +104,7 @@ def registry(engine: Any) -> CollectorRegistry:
         penalties=dict,
         duration=int,
         top=lambda n: {},
+        tls=lambda: TlsState(not_after=30.0, client_ca_not_after=20.0, ok=False, successes=3, failures=2),
     )
     made = CollectorRegistry()
     made.register(EngineCollector(context))
@@ -130,6 +135,11 @@ def test_what_was_counted_is_what_is_read(samples: dict[tuple[str, frozenset[tup
     assert value("shadow_denials_total", domain="shop", limit="login", list="", penalty="") == 8
     assert value("shadow_denied_checks_total", domain="shop") == 11
     assert value("connections") == 7
+    assert (value("tls_handshakes_total", kind="full"), value("tls_handshakes_total", kind="resumed")) == (9, 4)
+    assert value("tls_handshake_failures_total", reason="expired") == 6
+    assert value("tls_certificate_expiry_timestamp_seconds", certificate="server") == 30
+    assert value("tls_certificate_expiry_timestamp_seconds", certificate="client_ca") == 20
+    assert (value("tls_reload_success"), value("tls_reloads_total", result="failure")) == (0, 2)
     assert value("connections_refused_total") == 1
     assert value("calls_total", method="check") == 2
     assert (value("responses_total", decision="allow"), value("responses_total", decision="deny")) == (5, 6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import re
 import socket
@@ -60,7 +61,15 @@ def test_several_listeners():
 
 
 @pytest.mark.parametrize(
-    ("suffix", "mode"), [("", 0o660), ("?mode=0600", 0o600), ("?mode=0666", 0o666)], ids=["default", "0600", "0666"]
+    ("suffix", "mode"),
+    [
+        ("", 0o660),
+        ("?mode=0600", 0o600),
+        ("?mode=0666", 0o666),
+        (f"?group={os.getegid()}", 0o660),
+        (f"?group={grp.getgrgid(os.getegid()).gr_name}&mode=0640", 0o640),
+    ],
+    ids=["default", "0600", "0666", "group", "group-0640"],
 )
 def test_unix(serve, tmp_path, suffix, mode):
     """The socket has the mode asked for, whatever the umask, and goes with the server."""
@@ -72,9 +81,31 @@ def test_unix(serve, tmp_path, suffix, mode):
         os.umask(before)
     assert address == f"unix:{path}"
     assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert path.stat().st_gid == os.getegid()
     assert works(address)
     server.stop()
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "says"),
+    [
+        ("?mode=rw", "must be octal"),
+        ("?mode=0660&group=nobody-is-called-so", "no group"),
+        ("?mode=0660&owner=x", "neither"),
+        ("?group=", "no group"),
+    ],
+)
+def test_access_that_is_none(tmp_path, suffix, says):
+    with pytest.raises(OSError, match=says):
+        Server().listen(f"unix:{tmp_path}/rl.sock{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file to any group")
+def test_a_socket_of_another_group(serve, tmp_path):
+    serve(f"unix:{tmp_path}/rl.sock?group=12345")
+    assert (tmp_path / "rl.sock").stat().st_gid == 12345
 
 
 def test_abstract(serve):
