@@ -87,7 +87,9 @@ def load(nodes: Sequence[Node], net: int = 0) -> Iterator[Load]:
         made.stop()
     assert made.failures == []
     assert len(made.seconds) > 100
-    assert sorted(made.seconds)[len(made.seconds) * 99 // 100] < 0.1, "some checks waited"  # a flush's timeout is 1 s
+    assert sorted(made.seconds)[len(made.seconds) * 99 // 100] < 0.25, (
+        "some checks waited"
+    )  # a store that hangs is waited for for 1 s
 
 
 def audit(nodes: Sequence[Node], sent: Counter[str], rounds: int = 8) -> None:
