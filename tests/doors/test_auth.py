@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from ruamel.yaml import YAML
+
+from .conftest import EXAMPLES
 
 pytestmark = pytest.mark.e2e
 
@@ -154,3 +157,14 @@ def test_any_method_asks(server: httpx.Client, somebody: Header) -> None:
     for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"):
         assert server.request(method, "/auth", headers=original(somebody, "GET", "/a")).status_code == 200
     assert server.head("/auth", headers=original(somebody, "GET", "/?id=union+select")).status_code == 403
+
+
+def test_the_example_of_traefik_asks_where_it_is_answered(server: httpx.Client, somebody: Header) -> None:
+    """Debian has no Traefik to run it; every router is guarded, and nobody trusts a client's word."""
+    config = YAML(typ="safe").load(EXAMPLES / "traefik" / "dynamic.yml")["http"]
+    [(name, middleware)] = config["middlewares"].items()
+    assert all(name in router["middlewares"] for router in config["routers"].values())
+    assert middleware["forwardAuth"]["trustForwardHeader"] is False
+    url = httpx.URL(middleware["forwardAuth"]["address"])
+    assert (url.host, url.port) == ("127.0.0.1", 8081)
+    assert server.get(url.path, headers=forwarded(somebody, "GET", "/")).status_code == 200
