@@ -50,17 +50,17 @@ cdef void check(void *shared, uint32_t worker, int64_t now_ns, const rl_request 
         return
     domain = snapshot_find(mine.pinned, request.domain)
     if domain == NULL:
-        _no_policy(mine, verdict)
+        check_no_policy(mine, verdict)
         return
     verdict.domain = domain.name
     verdict.header_families = domain.headers
     verdict.metadata = domain.metadata
     rl_attributes_reset(mine.attributes, request, &domain.client)
     if domain.list_count and _check_lists(mine, domain, verdict):
-        _finish(self, mine, domain, now_ns, request, verdict)
+        check_finish(self, mine, domain, now_ns, request, verdict)
         return
     if domain.penalty_count and penalties_check(self, mine, domain, now_ns, verdict):
-        _finish(self, mine, domain, now_ns, request, verdict)
+        check_finish(self, mine, domain, now_ns, request, verdict)
         return
     mine.by_score = mine.surcharged = 0
     if domain.limit_count:
@@ -75,7 +75,7 @@ cdef void check(void *shared, uint32_t worker, int64_t now_ns, const rl_request 
     if domain.penalty_count:
         penalties_count(self, mine, domain, now_ns, request, verdict.shadow_denied, verdict)
     verdict.shadow_denied |= before
-    _finish(self, mine, domain, now_ns, request, verdict)
+    check_finish(self, mine, domain, now_ns, request, verdict)
 
 
 cdef void check_response(
@@ -105,7 +105,7 @@ cdef void check_response(
     _finish_response(self, mine, domain, now_ns, request, verdict)
 
 
-cdef void _no_policy(check_worker *mine, rl_verdict *verdict) noexcept nogil:
+cdef void check_no_policy(check_worker *mine, rl_verdict *verdict) noexcept nogil:
     if mine.pinned.unknown_domain_deny:
         verdict_deny(verdict, RL_REASON_NO_POLICY, 403)
         rl_count(&mine.totals.no_policy_deny, 1)
@@ -153,7 +153,7 @@ cdef bint _check_lists(check_worker *mine, const snapshot_domain *domain, rl_ver
 
 # ---- the end of a check
 
-cdef void _finish(
+cdef void check_finish(
     check_shared *self, check_worker *mine, const snapshot_domain *domain, int64_t now_ns, const rl_request *request, rl_verdict *verdict
 ) noexcept nogil:
     cdef bint banned = domain.penalty_count and mine.made >= 0

@@ -112,6 +112,43 @@ cdef extern from "core/verdict.h" nogil:
         rl_rule_match *matches
 
 
+cdef extern from "core/descriptors.h" nogil:
+    enum:
+        RL_MAX_DESCRIPTORS
+        RL_APPLIES_NOTHING
+        RL_APPLIES_LIMIT
+        RL_APPLIES_UNLIMITED
+
+    ctypedef struct rl_descriptor:
+        const rl_pair *attributes
+        uint32_t attribute_count
+        uint32_t hits
+        rl_view address
+        uint32_t limit
+        uint32_t window_ms
+
+    ctypedef struct rl_descriptor_call:
+        rl_view domain
+        const rl_descriptor *descriptors
+        uint32_t count
+
+    ctypedef struct rl_descriptor_status:
+        rl_view name
+        uint64_t limit
+        uint64_t remaining
+        uint32_t window_ms
+        uint32_t reset_s
+        uint8_t applies
+        uint8_t over
+
+    ctypedef struct rl_descriptor_answer:
+        uint8_t over
+        uint32_t count
+        uint32_t metadata_count
+        rl_view *metadata
+        rl_descriptor_status *statuses
+
+
 cdef extern from "core/spine.h" nogil:
     ctypedef struct rl_spine:
         void *self
@@ -119,6 +156,8 @@ cdef extern from "core/spine.h" nogil:
         void (*leave)(void *self, uint32_t worker) noexcept
         void (*check)(void *self, uint32_t worker, int64_t now_ns, const rl_request *request, rl_verdict *verdict) noexcept
         void (*inspect)(void *self, uint32_t worker, int64_t now_ns, const rl_request *request, const rl_response *response, rl_verdict *verdict) noexcept
+        void (*rate_limit)(
+            void *self, uint32_t worker, int64_t now_ns, const rl_descriptor_call *call, rl_descriptor_answer *answer, rl_verdict *verdict) noexcept
 
 
 cdef extern from "core/atomic.h" nogil:

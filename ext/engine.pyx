@@ -11,7 +11,8 @@ from libc.string cimport memcpy, memset
 from ratelimitd._ext.bytes.address cimport rl_address, rl_address_parse
 from ratelimitd._ext.check cimport check, check_response
 from ratelimitd._ext.convert cimport Request, Response, to_bytes, verdict_dict
-from ratelimitd._ext.core cimport rl_counted, rl_load_pointer, rl_set, rl_spine, rl_store_pointer, rl_verdict, rl_view
+from ratelimitd._ext.core cimport rl_counted, rl_descriptor_answer, rl_descriptor_call, rl_load_pointer, rl_set, rl_spine, rl_store_pointer, rl_verdict, rl_view
+from ratelimitd._ext.descriptors cimport rate_limit
 from ratelimitd._ext.events cimport ring_pop
 from ratelimitd._ext.flush cimport Flush, flush_new
 from ratelimitd._ext.inspect cimport MODE_BLOCK, inspect_choose, inspect_moment
@@ -119,6 +120,19 @@ from ratelimitd._ext.waf.blueprint import draw
 from ratelimitd.errors import EngineError
 from ratelimitd.policy.plan import Plan
 
+cdef extern from "wire/buffer.h" namespace "rl" nogil:
+    cdef cppclass Buffer:
+        const char *data()
+        size_t size()
+
+
+cdef extern from "wire/rls_messages.h" namespace "rl" nogil:
+    cdef cppclass DescriptorArena:
+        pass
+    const char *decode_rate_limit(rl_view message, DescriptorArena *arena, rl_descriptor_call *out) noexcept
+    void encode_rate_limit(const rl_descriptor_answer &answer, const rl_verdict &verdict, Buffer *out) noexcept
+
+
 cdef extern from "<unistd.h>" nogil:
     int usleep(unsigned int microseconds)
 
@@ -127,6 +141,7 @@ KEYS_FOR_A_RECORD = 16      # max_keys allows for one record of the rules' colle
 METHODS = (
     "envoy_check", "check", "check_batch", "inspect_response", "health", "reflection", "unknown", "http_check",
     "http_check_batch", "auth", "auth_nginx", "auth_haproxy", "auth_traefik", "auth_caddy", "auth_envoy",
+    "should_rate_limit",
 )  # fmt: skip
 ABUSES = ("protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled", "unread")
 TLS_REASONS = (
@@ -236,6 +251,7 @@ cdef class Engine:
         self.spine.leave = worker_leave
         self.spine.check = check
         self.spine.inspect = check_response
+        self.spine.rate_limit = rate_limit
         self._new_server(workers, server or {})
 
     cdef _take_secret(self, bytes secret):
@@ -383,6 +399,37 @@ cdef class Engine:
             return answer
         finally:
             free(verdict)
+
+    def rate_limit(self, message, *, now_ns=None):
+        cdef bytes asked = message
+        cdef rl_view view
+        cdef DescriptorArena *arena = new DescriptorArena()
+        cdef Buffer *out = new Buffer()
+        cdef rl_verdict *verdict = <rl_verdict *>calloc(1, sizeof(rl_verdict))
+        cdef rl_descriptor_answer *answer = <rl_descriptor_answer *>calloc(1, sizeof(rl_descriptor_answer))
+        cdef rl_descriptor_call call
+        cdef uint32_t worker = self.shared.worker_count - 1
+        cdef int64_t now = time.time_ns() if now_ns is None else now_ns
+        cdef const char *error
+        view.data = asked
+        view.size = <uint32_t>len(asked)
+        try:
+            if verdict == NULL or answer == NULL:
+                raise MemoryError
+            error = decode_rate_limit(view, arena, &call)
+            if error != NULL:
+                raise EngineError((<bytes>error).decode())
+            with self._lock:
+                worker_enter(&self.shared, worker)
+                rate_limit(&self.shared, worker, now, &call, answer, verdict)
+                encode_rate_limit(answer[0], verdict[0], out)
+                worker_leave(&self.shared, worker)
+            return out.data()[:out.size()]
+        finally:
+            free(verdict)
+            free(answer)
+            del arena
+            del out
 
     def inspect_response(self, request, response, *, now_ns=None):
         cdef Request asked = Request(request)

@@ -24,12 +24,25 @@ cdef void limits_decide(
     if mine.by_score:
         over = table_decide(self.table, &mine.hits[scored], mine.by_score, True, True, now_ms) >= 0
     if hits:
-        over |= table_decide(self.table, mine.hits, hits, domain.all_or_none, request.dry_run or over and domain.all_or_none, now_ms) >= 0
+        over |= limits_charge(self, mine, domain, hits, request.dry_run or over and domain.all_or_none, now_ns)
     for index in range(TABLE_MAX_HITS):
         if index < hits or index >= scored:
             _end_state(mine, domain, index, verdict)
     if over:
         _deny_over_limit(mine, domain, verdict)
+
+
+cdef bint limits_charge(check_shared *self, check_worker *mine, const snapshot_domain *domain, uint32_t hits, bint dry, int64_t now_ns) noexcept nogil:
+    cdef uint32_t at
+    cdef bint over = False
+    if dry or not domain.always:
+        return table_decide(self.table, mine.hits, hits, domain.all_or_none, dry, check_clock(self, now_ns)) >= 0
+    table_charge(self.table, mine.hits, hits, check_clock(self, now_ns))
+    for at in range(hits):
+        mine.hits[at].view.over = mine.hits[at].view.used > mine.hits[at].rule.limit
+        if mine.hits[at].view.over and not mine.hits[at].shadow:
+            over = True
+    return over
 
 
 cdef uint32_t _begin_states(
@@ -45,7 +58,7 @@ cdef uint32_t _begin_states(
     for index in range(held):
         by_score = domain.limits[mine.ids[index]].by_score
         hit = <uint32_t>TABLE_MAX_HITS - 1 - mine.by_score if by_score else hits
-        if not _begin_state(self, mine, domain, mine.ids[index], request.cost, verdict, states, hit):
+        if not limits_begin_state(self, mine, domain, mine.ids[index], request.cost, verdict, states, hit):
             continue
         if not verdict.states[states].unlimited:
             mine.hit_of[hit] = <uint8_t>states
@@ -61,10 +74,9 @@ cdef uint32_t _begin_states(
     return hits
 
 
-cdef bint _begin_state(
+cdef bint limits_begin_state(
     check_shared *self, check_worker *mine, const snapshot_domain *domain, uint32_t id, uint32_t cost, rl_verdict *verdict, uint32_t at, uint32_t hit
 ) noexcept nogil:
-    """Resolves the key and the rate of limit `id` into state `at` and hit `hit`. 0 when a missing key part makes the limit not apply."""
     cdef const snapshot_limit *limit = &domain.limits[id]
     cdef rl_view parts[SNAPSHOT_MAX_KEY_PARTS]
     cdef char joined[KEY_TEXT_MAX]

@@ -43,6 +43,11 @@ cdef struct snapshot_limit:
     uint8_t skip_missing_key
     uint8_t consistency            # plan.Consistency, and TABLE_* of limit.table
     uint8_t on_loss                # plan.StoreLoss, the same
+    uint8_t quota         # in ShouldRateLimit: it tells, and does not deny
+    rl_view answer_name   # what ShouldRateLimit calls it
+    rl_view metadata      # google.protobuf.Struct
+    uint32_t *replaces    # indexes of the limits that do not apply beside it in ShouldRateLimit
+    uint32_t replaces_count
     rl_overrides *overrides        # NULL: none
     snapshot_rate *override_rates  # by override id
 
@@ -101,6 +106,7 @@ cdef struct snapshot_scan:
 cdef struct snapshot_domain:
     rl_view name
     uint32_t slot
+    uint8_t identity[16]           # of limits that descriptors bring along
     rl_client_rule client
     snapshot_list *lists
     rl_matcher *list_matcher       # NULL: every list applies to every request
@@ -115,6 +121,9 @@ cdef struct snapshot_domain:
     uint8_t headers
     uint8_t shadow
     uint8_t all_or_none
+    uint8_t always                 # what is denied counts too
+    uint8_t answer_shadow          # ShouldRateLimit: statuses say what is over, the answer as a whole does not
+    uint8_t replaces               # a limit replaces another
     uint8_t metadata
     uint8_t hash_keys
 

@@ -28,6 +28,7 @@ from ratelimitd._ext.waf.build cimport waf_build, waf_databases, waf_free
 from ratelimitd._ext.waf.layout cimport waf_program
 
 from dataclasses import replace
+from hashlib import blake2b
 
 from ratelimitd.errors import BadPattern, EngineError
 from ratelimitd.policy.plan import ListAction, Op, OverrideKind
@@ -144,6 +145,7 @@ cdef Snapshot snapshot_build(object plan, object slot_of, dict programs, object 
 
 cdef _build_domain(Snapshot self, snapshot_domain *out, object domain, object slot_of, dict programs, object cache_dir):
     cdef int index
+    cdef bytes identity
     if len(domain.limits) > MAX_LIMITS:
         raise EngineError(f"domain {domain.name.decode()}: {len(domain.limits)} limits, at most {MAX_LIMITS}")
     out.name = self._text(domain.name)
@@ -151,6 +153,10 @@ cdef _build_domain(Snapshot self, snapshot_domain *out, object domain, object sl
     out.headers = int(domain.headers)
     out.shadow = domain.shadow
     out.all_or_none = domain.all_or_none
+    out.always = domain.always
+    out.answer_shadow = domain.answer_shadow
+    identity = blake2b(domain.name, digest_size=16, person=b"descriptor").digest()
+    memcpy(out.identity, <const char *>identity, 16)
     out.metadata = domain.metadata
     out.hash_keys = domain.log_keys == "hash"
 
@@ -172,6 +178,7 @@ cdef _build_domain(Snapshot self, snapshot_domain *out, object domain, object sl
     out.limits = <snapshot_limit *>self._allocate(out.limit_count, sizeof(snapshot_limit))
     for index, limit in enumerate(domain.limits):
         _build_limit(self, &out.limits[index], domain, limit, slot_of)
+        out.replaces |= out.limits[index].replaces_count > 0
     if out.limit_count:
         out.limit_matcher = _build_matcher(self, domain, [limit.match for limit in domain.limits])
 
@@ -226,6 +233,15 @@ cdef _build_limit(Snapshot self, snapshot_limit *out, object domain, object limi
     out.skip_missing_key = limit.skip_missing_key
     out.consistency = int(limit.consistency)
     out.on_loss = int(limit.on_store_loss)
+    out.quota = limit.quota
+    out.answer_name = self._text(limit.name if limit.answer_name is None else limit.answer_name)
+    out.metadata = self._text(limit.metadata)
+    out.replaces_count = <uint32_t>len(limit.replaces)
+    out.replaces = <uint32_t *>self._allocate(out.replaces_count, sizeof(uint32_t))
+    for index, number in enumerate(limit.replaces):
+        if not 0 <= number < len(domain.limits):
+            raise EngineError(f"limit {limit.name.decode()}: replaces limit {number} of {len(domain.limits)}")
+        out.replaces[index] = number
     if limit.overrides:
         _build_overrides(self, out, limit)
 

@@ -24,7 +24,7 @@ from ratelimitd._ext.keying cimport KEY_TEXT_MAX, key_join, key_parts, key_value
 from ratelimitd._ext.limit.key cimport key_digest, key_hash
 from ratelimitd._ext.match.attributes cimport rl_attributes_client
 from ratelimitd._ext.snapshot cimport SNAPSHOT_MAX_KEY_PARTS, snapshot_domain, snapshot_penalty
-from ratelimitd._ext.worker cimport check_secret, check_shared, check_worker, worker_budget
+from ratelimitd._ext.worker cimport LIMIT_NONE, check_secret, check_shared, check_worker, worker_budget
 
 
 cdef uint32_t tell_sample(check_shared *self, check_worker *mine, int64_t now_ns) noexcept nogil:
@@ -152,7 +152,7 @@ cdef void _log_limit(
     cdef rl_view parts[SNAPSHOT_MAX_KEY_PARTS]
     cdef char joined[KEY_TEXT_MAX]
     _log_name(out, DECIDER_LIMIT, verdict.states[at].name)
-    if key_parts(mine, domain, mine.ids[at], parts):
+    if mine.ids[at] != LIMIT_NONE and key_parts(mine, domain, mine.ids[at], parts):
         _set_private(self, domain, &out.key, key_join(parts, domain.limits[mine.ids[at]].key_count, joined))
 
 

@@ -27,6 +27,7 @@ cdef enum:
     COUNT_SHADOW = 6            # would have denied
     COUNT_NEAR = 7              # limit: at 80 % or more
     COUNT_KINDS = 8
+    LIMIT_NONE = 0xFFFFFFFF     # id of the limit that a descriptor brings along
     COUNT_SLOTS = 32768         # slot 0 takes what finds no slot
     RULE_SLOTS = 32768          # the same, of rules
 

@@ -160,6 +160,9 @@ class Engine:
         status, score, ...
         """
 
+    def rate_limit(self, message: bytes, *, now_ns: int | None = None) -> bytes:
+        """Answer an envoy.service.ratelimit.v3.RateLimitRequest in process. Raises EngineError when it is refused."""
+
     def inspect_response(
         self, request: Mapping[str, Any], response: Mapping[str, Any], *, now_ns: int | None = None
     ) -> dict[str, Any]:

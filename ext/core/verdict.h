@@ -22,7 +22,7 @@ enum {
 };
 
 // Which header family the policy asks for (`headers:`), a bit set.
-enum { RL_HEADERS_NONE = 0, RL_HEADERS_IETF = 1, RL_HEADERS_X_RATELIMIT = 2 };
+enum { RL_HEADERS_NONE = 0, RL_HEADERS_IETF = 1, RL_HEADERS_X_RATELIMIT = 2, RL_HEADERS_DRAFT_03 = 4 };
 
 enum { RL_MAX_STATES = 32, RL_MAX_MATCHES = 32 };
 

@@ -16,7 +16,7 @@ struct ProbeSpine {
   std::atomic<uint64_t> violations{0};  // a check outside of enter ... leave, or a turn entered twice
   std::atomic<bool> inside[RL_MAX_WORKERS] = {};
 
-  rl_spine spine() { return {this, enter, leave, check, inspect}; }
+  rl_spine spine() { return {this, enter, leave, check, inspect, rate_limit}; }
 
   static void enter(void *self, uint32_t worker) {
     auto *probe = static_cast<ProbeSpine *>(self);
@@ -57,6 +57,15 @@ struct ProbeSpine {
     check(self, worker, now_ns, request, verdict);
     verdict->bytes_inspected = response->body.size;
     if (verdict->decision == RL_ALLOW) verdict->status = response->status;
+  }
+  static void rate_limit(void *self, uint32_t worker, int64_t now_ns, const rl_descriptor_call *call,
+                         rl_descriptor_answer *answer, rl_verdict *verdict) {
+    rl_request request{};
+    check(self, worker, now_ns, &request, verdict);
+    answer->over = 0;
+    answer->metadata_count = 0;
+    answer->count = call->count;
+    for (uint32_t i = 0; i < call->count; i++) answer->statuses[i] = {};
   }
 };
 

@@ -148,6 +148,22 @@ void inspect_response(Service *service, Http2Connection *connection, Http2Stream
   }
 }
 
+void should_rate_limit(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
+  if (refuse_late(service, connection, stream, message)) return;
+  rl_descriptor_call call;
+  if (DecodeError error = decode_rate_limit(message, service->descriptors.get(), &call)) {
+    return refuse(service, connection, stream, error);
+  }
+  service->spine.rate_limit(service->spine.self, service->worker, service->wall_ns, &call, service->answer.get(),
+                            service->verdict.get());
+  ++service->checks;
+  if (refuse_overload(service, connection, stream)) return;
+  if (Buffer *out = connection->begin_message(stream)) {
+    encode_rate_limit(*service->answer, *service->verdict, out);
+    connection->reply(stream);
+  }
+}
+
 void health_check(Service *service, Http2Connection *connection, Http2Stream *stream, rl_view message) {
   rl_view name;
   if (DecodeError error = decode_health_request(message, &name)) return refuse(service, connection, stream, error);
@@ -196,6 +212,8 @@ void on_message(void *self, Http2Connection *connection, Http2Stream *stream, rl
       return check_batch(service, connection, stream, message);
     case Method::kInspectResponse:
       return inspect_response(service, connection, stream, message);
+    case Method::kShouldRateLimit:
+      return should_rate_limit(service, connection, stream, message);
     case Method::kHealthCheck:
       return health_check(service, connection, stream, message);
     case Method::kHealthWatch:

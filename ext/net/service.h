@@ -9,6 +9,7 @@
 #include "wire/http2.h"
 #include "wire/messages.h"
 #include "wire/reflection.h"
+#include "wire/rls_messages.h"
 
 namespace rl {
 
@@ -26,6 +27,8 @@ struct Service {
   uint64_t checks;  // decided so far
   std::unique_ptr<RequestArena> arena;
   std::unique_ptr<rl_verdict> verdict;
+  std::unique_ptr<DescriptorArena> descriptors;
+  std::unique_ptr<rl_descriptor_answer> answer;
   HttpDate date{};
 
   Http2Handler handler();

@@ -58,7 +58,9 @@ Worker::Worker(uint32_t index, const rl_server_options &options, const rl_spine 
                {},
                0,
                std::make_unique<RequestArena>(),
-               std::make_unique<rl_verdict>()},
+               std::make_unique<rl_verdict>(),
+               std::make_unique<DescriptorArena>(),
+               std::make_unique<rl_descriptor_answer>()},
       http1_(std::make_unique<Http1Context>(Http1Options{options.max_message, options.max_header_list},
                                             service_.http_handler(), &stats_.wire)),
       http2_(std::make_unique<Http2Context>(

@@ -6,7 +6,7 @@ namespace rl {
 
 namespace {
 
-constexpr size_t kMaxHeaders = 10;
+constexpr size_t kMaxHeaders = 13;
 
 rl_view written(const char *from, const char *end) { return {from, static_cast<uint32_t>(end - from)}; }
 
@@ -74,6 +74,11 @@ void client_headers(const rl_verdict &verdict, HeaderSink sink, void *context) {
     number("x-ratelimit-limit", told->limit);
     number("x-ratelimit-remaining", told->remaining);
     number("x-ratelimit-reset", reset_seconds(verdict, *told));
+  }
+  if (told && verdict.header_families & RL_HEADERS_DRAFT_03) {
+    number("ratelimit-limit", told->limit);
+    number("ratelimit-remaining", told->remaining);
+    number("ratelimit-reset", reset_seconds(verdict, *told));
   }
   if (verdict.retry_after_s) number("retry-after", verdict.retry_after_s);
   if (verdict.decision != RL_DENY) return;

@@ -18,6 +18,7 @@ struct Known {
 // The hottest first.
 constexpr Known kKnown[] = {
     KNOWN("/envoy.service.auth.v3.Authorization/Check", kEnvoyCheck),
+    KNOWN("/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit", kShouldRateLimit),
     KNOWN("/ratelimitd.v1.RateLimitService/Check", kCheck),
     KNOWN("/ratelimitd.v1.RateLimitService/CheckBatch", kCheckBatch),
     KNOWN("/ratelimitd.v1.RateLimitService/InspectResponse", kInspectResponse),
@@ -58,6 +59,8 @@ int door_of_method(Method method) {
       return RL_METHOD_CHECK_BATCH;
     case Method::kInspectResponse:
       return RL_METHOD_INSPECT_RESPONSE;
+    case Method::kShouldRateLimit:
+      return RL_METHOD_SHOULD_RATE_LIMIT;
     case Method::kHealthCheck:
     case Method::kHealthWatch:
       return RL_METHOD_HEALTH;

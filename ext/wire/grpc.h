@@ -28,6 +28,7 @@ enum class Method : uint8_t {
   kCheck,
   kCheckBatch,
   kInspectResponse,
+  kShouldRateLimit,
   kHealthCheck,
   kHealthWatch,
   kReflectionV1,

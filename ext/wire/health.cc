@@ -26,8 +26,8 @@ void encode_health_response(int status, Buffer *out) {
 }
 
 bool health_knows(rl_view service) {
-  for (std::string_view known :
-       {"", "envoy.service.auth.v3.Authorization", "ratelimitd.v1.RateLimitService", "grpc.health.v1.Health"}) {
+  for (std::string_view known : {"", "envoy.service.auth.v3.Authorization", "ratelimitd.v1.RateLimitService",
+                                 "envoy.service.ratelimit.v3.RateLimitService", "ratelimit", "grpc.health.v1.Health"}) {
     if (equals(service, known)) return true;
   }
   return false;

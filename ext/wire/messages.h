@@ -47,7 +47,7 @@ DecodeError decode_inspect_response(rl_view bytes, RequestArena *arena, rl_reque
 void encode_inspect_response(const rl_verdict &verdict, Buffer *out);
 
 // The fields that go to the client, whichever the door: calls sink(name, value) for each of RateLimit-Policy,
-// RateLimit, x-ratelimit-*, Retry-After, content-type and x-ratelimitd-reference. At most 10 calls; values live until
+// RateLimit, x-ratelimit-*, Retry-After, content-type and x-ratelimitd-reference. At most 13 calls; values live until
 // the next.
 using HeaderSink = void (*)(void *context, rl_view name, rl_view value);
 void client_headers(const rl_verdict &verdict, HeaderSink sink, void *context);

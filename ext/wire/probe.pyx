@@ -13,6 +13,7 @@ from libcpp.memory cimport unique_ptr
 from ratelimitd._ext.core cimport (
     RL_MAX_MATCHES,
     RL_MAX_STATES,
+    rl_descriptor_call,
     rl_limit_state,
     rl_pair,
     rl_request,
@@ -44,6 +45,13 @@ cdef extern from "wire/messages.h" namespace "rl" nogil:
     ctypedef void (*HeaderSink)(void *context, rl_view name, rl_view value) noexcept
     void client_headers(const rl_verdict &verdict, HeaderSink sink, void *context)
     void denial_body(const rl_verdict &verdict, Buffer *out)
+
+
+cdef extern from "wire/rls_messages.h" namespace "rl" nogil:
+    cdef cppclass DescriptorArena:
+        pass
+
+    const char *decode_rate_limit(rl_view bytes, DescriptorArena *arena, rl_descriptor_call *out)
 
 
 cdef extern from "wire/metadata.h" namespace "rl" nogil:
@@ -136,6 +144,28 @@ cdef dict decoded(bytes data, bint envoy):
         return request_dict(&request)
     finally:
         del arena
+
+
+def rate_limit_request(bytes data):
+    cdef Heap heap = Heap(data)
+    cdef unique_ptr[DescriptorArena] arena = unique_ptr[DescriptorArena](new DescriptorArena())
+    cdef rl_descriptor_call call
+    cdef const char *error = decode_rate_limit(heap.view, arena.get(), &call)
+    if error != NULL:
+        raise ValueError((<bytes>error).decode())
+    return {
+        "domain": to_bytes(call.domain),
+        "descriptors": [
+            {
+                "attributes": pairs(call.descriptors[i].attributes, call.descriptors[i].attribute_count),
+                "hits": call.descriptors[i].hits,
+                "address": to_bytes(call.descriptors[i].address),
+                "limit": call.descriptors[i].limit,
+                "window_ms": call.descriptors[i].window_ms,
+            }
+            for i in range(call.count)
+        ],
+    }
 
 
 def envoy_request(bytes data):

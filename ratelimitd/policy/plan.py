@@ -147,6 +147,11 @@ class Limit:
     overrides: tuple[Override, ...] = ()
     consistency: Consistency = Consistency.SYNCED
     on_store_loss: StoreLoss = StoreLoss.LOCAL
+    # For ShouldRateLimit alone.
+    replaces: tuple[int, ...] = ()  # indexes into Domain.limits: they do not apply beside this one
+    quota: bool = False  # says when it is used up, and denies nothing
+    metadata: bytes = b""  # google.protobuf.Struct, told while the quota lasts; at most 16 KiB
+    answer_name: bytes | None = None  # what the answer calls it; None: its name
 
 
 class ListAction(IntEnum):
@@ -269,6 +274,7 @@ class HeaderFamily(IntEnum):
     IETF = 1
     X_RATELIMIT = 2
     BOTH = 3
+    DRAFT_03 = 4  # RateLimit-Limit, -Remaining and -Reset: what envoyproxy/ratelimit sends
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +299,8 @@ class Domain:
     headers: HeaderFamily = HeaderFamily.IETF
     shadow: bool = False  # the whole file is only watched
     all_or_none: bool = True  # a check that one limit denies consumes from none
+    always: bool = False  # what is denied counts too; not with all_or_none
+    answer_shadow: bool = False  # ShouldRateLimit: descriptors may be over their limits, the call never is
     metadata: bool = True  # dynamic_metadata in Envoy answers
     log_keys: str = "plain"  # "plain" | "hash": how keys appear in logs, /top and /keys
 

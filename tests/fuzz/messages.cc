@@ -4,6 +4,7 @@
 #include "fuzz.h"
 #include "wire/health.h"
 #include "wire/metadata.h"
+#include "wire/rls_messages.h"
 
 using fuzz::Block;
 
@@ -45,10 +46,21 @@ void see_metadata(rl_view metadata) {
   if (rl::metadata_text(value, room.data.get(), &text)) MUST(room.holds(text) || text.size <= value.size);
 }
 
+void see(const rl_descriptor_call &call) {
+  static volatile uint64_t sink;
+  MUST(call.count >= 1 && call.count <= RL_MAX_DESCRIPTORS && call.domain.size > 0);
+  for (uint32_t i = 0; i < call.count; ++i) {
+    const rl_descriptor &descriptor = call.descriptors[i];
+    MUST(descriptor.attribute_count >= 1 && descriptor.attribute_count <= RL_MAX_ENTRIES + 1);
+    sink = sum(descriptor.attributes, descriptor.attribute_count) + sum(descriptor.address);
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static rl::RequestArena *arena = new rl::RequestArena;
+  static rl::DescriptorArena *descriptors = new rl::DescriptorArena;
   const Block message(data, size);
   const rl_view bytes = message.view();
   rl_request request;
@@ -65,6 +77,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     MUST(message.holds(response.body));
     sum(response.headers, response.header_count);
   }
+  rl_descriptor_call call;
+  if (!rl::decode_rate_limit(bytes, descriptors, &call)) see(call);
   see_metadata(bytes);
   size_t cursor = 0;
   rl_view part;

@@ -141,6 +141,14 @@ def messages() -> Iterator[bytes]:
         request=ours, status=404, headers=[{"name": "Server", "value": b"x"}], body=b"not found", partial_body=True
     ).SerializeToString()
     yield from envoy()
+    yield rate_limit()
+
+
+def rate_limit() -> bytes:
+    """An envoy.service.ratelimit.v3.RateLimitRequest: two entries of one key, a limit, hits."""
+    entries = b"".join(field(1, field(1, key) + field(2, b"1")) for key in (b"a|b", b"a|b", b"remote_address"))
+    descriptor = entries + field(2, b"\x08\x05\x10\x02") + field(3, b"\x08\x00")
+    return field(1, b"edge") + field(2, descriptor) + field(2, field(1, field(1, b"a"))) + b"\x18\x03"
 
 
 def field(number: int, value: bytes) -> bytes:

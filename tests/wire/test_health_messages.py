@@ -23,7 +23,13 @@ def test_malformed(data):
 
 
 def test_every_service_but_reflection_has_a_health(message):
-    for known in ("", "envoy.service.auth.v3.Authorization", "ratelimitd.v1.RateLimitService", "grpc.health.v1.Health"):
+    for known in (
+        "",
+        "envoy.service.auth.v3.Authorization",
+        "ratelimitd.v1.RateLimitService",
+        "grpc.health.v1.Health",
+        "ratelimit",
+    ):
         assert probe.health_knows(known.encode())
     for unknown in ("nobody", "ratelimitd.v1.RateLimitServic", "grpc.health.v1.Health "):
         assert not probe.health_knows(unknown.encode())

@@ -11,6 +11,7 @@ from ratelimitd._ext.wire import probe
 
 SERVICES = [
     "envoy.service.auth.v3.Authorization",
+    "envoy.service.ratelimit.v3.RateLimitService",
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
