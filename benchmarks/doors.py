@@ -1,4 +1,4 @@
-"""The doors beside gRPC: what a check costs when a proxy asks over HTTP/1.1."""
+"""The doors beside Check: what a check costs when a proxy asks over HTTP/1.1, or about descriptors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import subprocess
 from collections.abc import Sequence
 
 from . import scenarios
-from .loads import Throughput
+from .bench import Bench
+from .loads import Throughput, load
 from .servers import BenchError, Server, on_cores
 
+KEYS = 10_000  # that ShouldRateLimit draws from
 CONNECTIONS = 64  # kept alive; each has one request under way, as nginx's have
 WRK_TOTAL = re.compile(r"(\d+) requests in ([\d.]+)s")
 WRK_BAD = re.compile(r"Non-2xx|Socket errors")
@@ -45,6 +47,24 @@ def ask_auth(server: Server, cores: Sequence[int], seconds: float) -> Throughput
     if total is None or total[1] == "0" or WRK_BAD.search(done.stdout):
         raise BenchError(f"wrk against {server.name}: {done.stdout}{done.stderr}")
     return Throughput(int(total[1]), float(total[2]), spent)
+
+
+def ask_rate_limit(bench: Bench) -> list[Throughput]:
+    """ShouldRateLimit, with configuration of envoyproxy/ratelimit beside the policy."""
+    request = scenarios.rate_limit_request()
+    config = bench.directory / "ratelimit"
+    config.mkdir(exist_ok=True)
+    scenarios.write_policy(scenarios.rate_limit_config(), config / "edge.yaml")
+    body = bench.directory / "ratelimit.bin"
+    body.write_bytes(request.frame)
+    options = {"connections": 4, "streams": 64, "keys": KEYS, "seconds": bench.seconds, "seed": scenarios.SEED}
+    vary = [request.client_at, request.api_key_at]
+    with bench.start_ratelimitd("limits20", "ratelimit", extra=("--ratelimit-config", str(config))) as server:
+        bench.say("ShouldRateLimit")
+        return [
+            load(bench.load, server, request, body, bench.cores.load, vary=vary, **options).throughput
+            for _ in range(bench.repeats)
+        ]
 
 
 def median_rate(turns: Sequence[Throughput]) -> float:

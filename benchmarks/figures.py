@@ -21,7 +21,7 @@ from typing import Any
 
 from . import cluster, edge
 from .bench import Bench
-from .doors import ask_auth, median_rate
+from .doors import ask_auth, ask_rate_limit, median_rate
 from .servers import ROOT, BenchError, Cores, Server, grpcio_command
 from .tls import plain_and_tls
 from .waf import OURS, Turn, bounds, engines, over_grpc, turn
@@ -250,6 +250,8 @@ def doors(bench: Bench) -> Iterator[Figure]:
         bench.say("/auth by HTTP/1.1")
         turns = [ask_auth(server, bench.cores.load, bench.seconds) for _ in range(bench.repeats)]
     yield Figure("/auth, HTTP/1.1 kept alive", median_rate(turns), "/CPU-s", at_least=120_000)
+    rate = median_rate(ask_rate_limit(bench))
+    yield Figure("ShouldRateLimit, 3 descriptors", rate, "/CPU-s", at_least=200_000)
     bench.say("the edge's own time")
     for name, microseconds in edge.overheads().items():
         bound = 300 if name.startswith("Lambda") else None

@@ -17,6 +17,8 @@ from ruamel.yaml import YAML
 
 SEED = 20_240_501
 CHECK = "/envoy.service.auth.v3.Authorization/Check"
+SHOULD_RATE_LIMIT = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
+RATE_LIMIT_DOMAIN = "edge"
 PLENTY = 4_000_000_000  # a limit that no run reaches: what is timed is counting, not denying
 
 CLIENT = "203.113.107.199"  # as wide as every address that load.cc writes
@@ -99,6 +101,41 @@ def envoy_request() -> Request:
         (frame.index(CLIENT.encode()), len(CLIENT), "ip"),
         (frame.index(API_KEY.encode()) + len("key-"), digits, "dec"),
     )
+
+
+def rate_limit_request() -> Request:
+    """Three descriptors, as a route of Envoy's sends them: the client, the client at this route, the API key."""
+    described = [
+        [("remote_address", CLIENT)],
+        [("route", "orders"), ("remote_address", CLIENT)],
+        [("api_key", API_KEY)],
+    ]
+    message = field(1, RATE_LIMIT_DOMAIN)
+    message += b"".join(
+        field(2, b"".join(field(1, field(1, key) + field(2, value)) for key, value in entries)) for entries in described
+    )
+    frame = struct.pack(">BI", 0, len(message)) + message
+    at = (frame.index(CLIENT.encode()), len(CLIENT), "ip")
+    return Request(SHOULD_RATE_LIMIT, frame, at, (frame.index(API_KEY.encode()) + 4, len(API_KEY) - 4, "dec"))
+
+
+def rate_limit_config() -> dict[str, Any]:
+    """envoyproxy/ratelimit's configuration for it: what applies, beside routes and plans that do not."""
+
+    def limit(unit: str) -> dict[str, Any]:
+        return {"unit": unit, "requests_per_unit": PLENTY}
+
+    routes = ["orders", "users", "carts", "search", "login", "media", "reviews", "coupons", "stock"]
+    by_client = [{"key": "remote_address", "rate_limit": limit("minute")}]
+    return {
+        "domain": RATE_LIMIT_DOMAIN,
+        "descriptors": [
+            {"key": "remote_address", "rate_limit": limit("hour")},
+            *({"key": "route", "value": route, "descriptors": by_client} for route in routes),
+            {"key": "api_key", "rate_limit": limit("day")},
+            {"key": "api_key", "value": "internal-*", "rate_limit": {"unlimited": True}},
+        ],
+    }
 
 
 def matching_limits() -> dict[str, Limit]:

@@ -30,9 +30,10 @@ from ratelimitd.admin.guard import Tokens
 from ratelimitd.errors import EngineError, SettingsError
 from ratelimitd.log import Logger, Pump, configure
 from ratelimitd.notify import notify
-from ratelimitd.policy import Policy, load_policy
+from ratelimitd.policy import Policy, load_beside, load_policy
 from ratelimitd.policy.changes import compare
 from ratelimitd.policy.explain import explain, explain_data
+from ratelimitd.policy.imported import Import, list_limits
 from ratelimitd.policy.names import format_source
 from ratelimitd.policy.plan import Limit, Penalty, Plan
 from ratelimitd.policy.units import parse_duration
@@ -86,6 +87,24 @@ def _store(settings: Settings) -> Options | None:
     )
 
 
+def import_of(settings: Settings) -> Import | None:
+    """The configuration of envoyproxy/ratelimit that is served too."""
+    if not settings.ratelimit_config:
+        return None
+    return Import(
+        Path(settings.ratelimit_config),
+        headers=settings.ratelimit_headers,
+        shadow=settings.ratelimit_shadow,
+        merge=settings.ratelimit_merge,
+    )
+
+
+def policy_path(settings: Settings) -> Path:
+    if settings.policy or not settings.ratelimit_config:
+        return Path(settings.policy) if settings.policy else starter_policy()
+    return Path(settings.ratelimit_config)
+
+
 def yield_to_workers() -> None:
     """Lowers the priority of this thread and those that it starts: on few cores logs and scrapes wait, not checks."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), CONTROL_NICE)
@@ -119,8 +138,10 @@ class Process:
             server=process_settings.server_options(settings),
         )
         self._pump = Pump(self._engine, log, self._top, values=settings.log_values)
-        path = Path(settings.policy) if settings.policy else starter_policy()
-        self._reloader = Reloader(path, load_policy, self._prepare, self._engine.publish, compare, log)
+        wanted = self._import = import_of(settings)
+        path = policy_path(settings)
+        beside = (lambda: wanted.directory) if wanted is not None else None
+        self._reloader = Reloader(path, self._load, self._prepare, self._engine.publish, compare, log, beside)
         self._admin: admin.Server | None = None
         self._cluster: Cluster | None = None
         if store is not None:
@@ -138,6 +159,11 @@ class Process:
         self._certificates = certificates.Certificates(files, self._engine, log) if files else None
 
     # The policy.
+
+    def _load(self, path: Path) -> Policy:
+        if self._import is None:
+            return load_policy(path)
+        return load_beside(path if self._settings.policy else None, self._import)
 
     def _prepare(self, plan: Plan) -> Prepared:
         prepared = self._engine.prepare(plan, cache_dir=self._cache_dir)
@@ -237,6 +263,7 @@ class Process:
             tls=lambda: self._certificates.state if self._certificates is not None else None,
             policy_data=lambda: explain_data(self._plan()),
             policy_text=lambda: explain(self._plan()),
+            rate_limits=lambda: list_limits(self._plan()),
             limits=self._limits,
             penalties=self._penalties,
             duration=parse_duration,

@@ -152,6 +152,29 @@ def check(
     raise typer.Exit(run(files, as_json=as_json, cache_dir=kept_databases(cache_dir)))
 
 
+@app.command()
+def convert(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A file or a directory of its configuration.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Write a file for each domain here.", show_default=False),
+    ] = None,
+    headers: Annotated[bool, typer.Option("--headers", help="As with LIMIT_RESPONSE_HEADERS_ENABLED.")] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="As with MERGE_DOMAIN_CONFIG.")] = False,
+) -> None:
+    """Turn a configuration of envoyproxy/ratelimit into policies that decide the same. Exit 1: it has errors.
+
+    \b
+    ratelimitd convert config.yaml > shop.yaml
+    ratelimitd convert /data/ratelimit/config --output policies/
+    """
+    from ratelimitd.commands.convert import run
+
+    raise typer.Exit(run(path, output=output, headers=headers, merge=merge))
+
+
 @app.command("test")
 def run_tests(file: PolicyFile, cache_dir: CacheDir = None, as_json: Json = False) -> None:
     """Run the policy's own test cases on a fake clock. Exit 0: all pass; 1: one does not.

@@ -119,7 +119,9 @@ class Reloader:
         publish: Callable[[Prepared], SwapReport],
         compare: Callable[[Plan, Plan], list[Change]],
         log: Logger,
+        beside: Callable[[], Path] | None = None,
     ) -> None:
+        """`beside`: a directory that `load` reads too."""
         self.path = path
         self.state = ReloadState(source=str(path))
         self.policy: Policy | None = None
@@ -128,6 +130,7 @@ class Reloader:
         self._publish = publish
         self._compare = compare
         self._log = log
+        self._beside = beside
         self._seen = ("", "")  # of the policy's own files, of its rule sets
         self._watched: tuple[str, ...] = ()  # beside the policy's own files
         self._rule_files = RuleFiles()
@@ -143,7 +146,8 @@ class Reloader:
         return policy
 
     def _fingerprint(self) -> tuple[str, str]:
-        return fingerprint(self.path), self._rule_files.digest(self._watched)
+        others = fingerprint(self._beside()) if self._beside is not None else ""
+        return fingerprint(self.path) + others, self._rule_files.digest(self._watched)
 
     def _after(self, seen: tuple[str, str], began: int) -> tuple[str, str]:
         """What the load that began then has seen: which rule sets there are is known only now.
@@ -181,14 +185,16 @@ class Reloader:
         """Wakes `run` on file system notices. When they cannot be had, polling has to do."""
         import watchfiles
 
-        directory = self.path if self.path.is_dir() else self.path.parent
+        directories = [self.path if self.path.is_dir() else self.path.parent]
+        if self._beside is not None and self._beside().is_dir():
+            directories.append(self._beside())
         try:
             # A step is a wake-up, changes or not: few, for they take their time from the checks of small machines.
-            async for _ in watchfiles.awatch(directory, watch_filter=None, recursive=False, debounce=200, step=200):
+            async for _ in watchfiles.awatch(*directories, watch_filter=None, recursive=False, debounce=200, step=200):
                 self._wake.set()
         except (OSError, RuntimeError) as error:
             self._log.warning(
-                "cannot watch the policy's directory; polling only", directory=str(directory), error=str(error)
+                "cannot watch the policy's directory; polling only", directory=str(directories[0]), error=str(error)
             )
 
     async def _look(self) -> None:

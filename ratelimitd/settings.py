@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
+from urllib.parse import quote
 
 from ratelimitd.errors import SettingsError
 
@@ -57,6 +59,18 @@ class Settings:
     policy: str = _setting(
         "", "A policy file, or a directory with one domain per file. Unset: the starter policy.", _SERVE, metavar="PATH"
     )
+    ratelimit_config: str = _setting(
+        "",
+        "A directory of envoyproxy/ratelimit's configuration, served beside the policy; env: the one that RUNTIME_ROOT "
+        "and RUNTIME_SUBDIRECTORY name. Its other environment variables are then read too.",
+        _SERVE,
+        metavar="DIR",
+    )
+    ratelimit_headers: bool = _setting(
+        False, "Answers for it carry RateLimit-Limit, RateLimit-Remaining and RateLimit-Reset.", _SERVE
+    )
+    ratelimit_shadow: bool = _setting(False, "No call for it is over its limits; descriptors still say so.", _SERVE)
+    ratelimit_merge: bool = _setting(False, "Its files of one domain belong together.", _SERVE)
     listen: tuple[str, ...] = _setting(
         ("127.0.0.1:8081",),
         "Where checks are answered, in plain text: HOST:PORT or unix:PATH. Repeatable; port 0 takes a free one. "
@@ -250,12 +264,16 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) 
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
     faults: list[str] = []
+    if given.get("ratelimit_config") or environ.get(variable("ratelimit_config")):
+        environ = {**foreign(environ, faults), **environ}
     for f in flags():
         value, source = given.get(f.name), flag(f.name)
         try:
             if value is None and variable(f.name) in environ:
                 source = variable(f.name)
                 value = _parse(f, environ[source])
+            if f.name == "ratelimit_config" and value == "env":
+                value = foreign_directory(environ)
             if value is None:
                 continue
             _validate(f, value)
@@ -270,6 +288,81 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) 
         values["listen"] = ()
     notify_socket = environ.get("NOTIFY_SOCKET", "")
     return Settings(**values, notify_socket=notify_socket, cache_candidates=cache_candidates(environ))
+
+
+def foreign(environ: Mapping[str, str], faults: list[str]) -> dict[str, str]:
+    """What the environment variables of envoyproxy/ratelimit say, as ours; docs/migration.md has the list."""
+    found: dict[str, str] = {}
+
+    def take(setting: str, value: str) -> None:
+        found[variable(setting)] = value
+
+    levels = {"trace": "debug", "warn": "warning", "fatal": "error", "panic": "error"}
+    if level := environ.get("LOG_LEVEL", "").lower():
+        take("log_level", levels.get(level, level))
+    if environ.get("LOG_FORMAT"):
+        take("log_format", "json" if environ["LOG_FORMAT"].lower() == "json" else "console")
+    ports = [(environ.get(f"{kind}HOST") or "0.0.0.0", environ.get(f"{kind}PORT", "")) for kind in ("GRPC_", "")]
+    addresses = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in ports if port]
+    if addresses:
+        take("listen", ",".join(dict.fromkeys(addresses)))
+    if environ.get("DEBUG_PORT"):
+        take("admin", f"{environ.get('DEBUG_HOST') or '127.0.0.1'}:{environ['DEBUG_PORT']}")
+    for name, setting in (
+        ("LIMIT_RESPONSE_HEADERS_ENABLED", "ratelimit_headers"),
+        ("SHADOW_MODE", "ratelimit_shadow"),
+        ("MERGE_DOMAIN_CONFIG", "ratelimit_merge"),
+    ):
+        if environ.get(name):
+            take(setting, environ[name])
+    for name, setting in (
+        ("GRPC_MAX_CONNECTION_AGE", "max_connection_age_seconds"),
+        ("GRPC_MAX_CONNECTION_AGE_GRACE", "connection_age_grace_seconds"),
+    ):
+        if environ.get(name):
+            try:
+                take(setting, str(_go_seconds(environ[name])))
+            except ValueError as error:
+                faults.append(f"{name}={environ[name]!r}: {error}")
+    if environ.get("REDIS_URL") and environ.get("BACKEND_TYPE", "redis").lower() == "redis":
+        take("redis", _foreign_redis(environ))
+    return found
+
+
+def foreign_directory(environ: Mapping[str, str]) -> str:
+    """Where envoyproxy/ratelimit reads its configuration. Raises ValueError."""
+    root = environ.get("RUNTIME_ROOT", "/srv/runtime_data/current")
+    below = os.path.join(root, environ.get("RUNTIME_SUBDIRECTORY", ""), environ.get("RUNTIME_APPDIRECTORY", "config"))
+    if not os.path.isdir(below):
+        raise ValueError(f"{below} is no directory: set RUNTIME_ROOT and RUNTIME_SUBDIRECTORY")
+    return below
+
+
+def _foreign_redis(environ: Mapping[str, str]) -> str:
+    """REDIS_TYPE needs no saying, but for the master's name that stands first among Sentinels."""
+    url = environ["REDIS_URL"].strip()
+    scheme = "rediss" if environ.get("REDIS_TLS", "").lower() in ("1", "true", "t") else "redis"
+    if "://" in url:
+        return url
+    login = environ.get("REDIS_AUTH", "")
+    if login:
+        login = (quote(login, safe=":") if ":" in login else ":" + quote(login, safe="")) + "@"
+    service = ""
+    if environ.get("REDIS_TYPE", "").lower() == "sentinel":
+        service, _, url = url.partition(",")
+        service = "/" + service
+    return f"{scheme}://{login}{url}{service}"
+
+
+_GO_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6, "ns": 1e-9}
+
+
+def _go_seconds(text: str) -> float:
+    """A Go duration such as 1h30m."""
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(h|ms|us|ns|m|s)", text)
+    if not parts or "".join(a + b for a, b in parts) != text.strip():
+        raise ValueError("not a duration such as 30s or 1h30m")
+    return sum(float(number) * _GO_UNITS[unit] for number, unit in parts)
 
 
 def cache_candidates(environ: Mapping[str, str]) -> tuple[str, ...]:

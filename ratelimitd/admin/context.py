@@ -151,3 +151,4 @@ class Context:
     store: Callable[[], Store | None] = lambda: None  # None: this node counts alone
     rates: Callable[[], Iterable[tuple[str, str, float]]] = tuple  # domain, limit, hits per second
     tls: Callable[[], Tls | None] = lambda: None  # None: no TLS is served
+    rate_limits: Callable[[], str] = str  # the limits, as envoyproxy/ratelimit lists its own

@@ -29,6 +29,7 @@ INDEX = {
     "/readyz": "it answers checks; detail of the last reload",
     "/metrics": "Prometheus or OpenMetrics text",
     "/policy": "the policy in force, compiled (?format=text for people, native for the engine's own dump)",
+    "/rlconfig": "the limits, as envoyproxy/ratelimit lists its own",
     "/keys?domain=&limit=&key=": "GET a key's counter, DELETE (or POST) to reset it; key= once for each part",
     "/bans?n=100": "the keys that are banned now",
     "/bans?domain=&penalty=&key=&for=1h": "POST bans a key for a time, DELETE lifts its ban; key= once for each part",

@@ -52,8 +52,12 @@ def routes(context: Context) -> list[Route]:
             return refusal(400, f"n={text!r} is not a number from 1 to {MAX_TOP}")
         return answer(context.top(int(text)))
 
+    def rlconfig(request: Request) -> Response:
+        return PlainTextResponse(context.rate_limits())
+
     return [
         Route("/policy", policy, methods=["GET"]),
+        Route("/rlconfig", rlconfig, methods=["GET"]),
         Route("/keys", keys, methods=["GET", "DELETE", "POST"]),
         Route("/top", top, methods=["GET"]),
     ]

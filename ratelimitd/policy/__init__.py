@@ -3,6 +3,6 @@
 `load_policy(path)` is the way in; `plan` is what comes out.
 """
 
-from ratelimitd.policy.pipeline import Policy, load_policy, load_text
+from ratelimitd.policy.pipeline import Policy, load_beside, load_policy, load_text
 
-__all__ = ["Policy", "load_policy", "load_text"]
+__all__ = ["Policy", "load_beside", "load_policy", "load_text"]

@@ -49,4 +49,7 @@ CODES = {
     "P403": "warning: a rate that whole milliseconds cannot express",
     "P404": "warning: this has no effect",
     "P405": "warning: a network is listed twice",
+    "P501": "envoyproxy/ratelimit: a descriptor that stands twice",
+    "P502": "envoyproxy/ratelimit: a limit by more values than a key holds",
+    "P503": "envoyproxy/ratelimit: a limit that replaces itself, or none",
 }

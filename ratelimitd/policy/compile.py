@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 from ratelimitd.policy import globs, names, rates, units
 from ratelimitd.policy.plan import (
@@ -30,6 +31,7 @@ from ratelimitd.policy.plan import (
     Source,
     Trigger,
 )
+from ratelimitd.policy.protostruct import encode_struct
 from ratelimitd.policy.schema import (
     ClientSpec,
     ConditionSpec,
@@ -57,12 +59,13 @@ def compile_domain(spec: PolicySpec, scan: Scan) -> Domain:
         name=encode(spec.domain),
         client=compile_client(spec.client),
         lists=tuple(compile_list(name, item) for name, item in spec.lists.items()),
-        limits=tuple(compile_limit(spec.domain, name, item) for name, item in spec.limits.items()),
+        limits=compile_limits(spec),
         penalties=tuple(compile_penalty(spec, name, item) for name, item in spec.penalties.items()),
         scan=scan,
         headers=names.HEADER_FAMILIES[spec.headers],
         shadow=spec.mode == "shadow",
         all_or_none=spec.consume == "all_or_none",
+        always=spec.consume == "always",
         metadata=spec.metadata,
         log_keys=spec.privacy.keys,
     )
@@ -132,6 +135,14 @@ def compile_list(name: str, spec: ListSpec) -> AddressList:
     )
 
 
+def compile_limits(spec: PolicySpec) -> tuple[Limit, ...]:
+    place = {name: index for index, name in enumerate(spec.limits)}
+    return tuple(
+        replace(compile_limit(spec.domain, name, item), replaces=tuple(place[other] for other in item.replaces))
+        for name, item in spec.limits.items()
+    )
+
+
 def compile_limit(domain: str, name: str, spec: LimitSpec) -> Limit:
     algorithm = names.ALGORITHMS[spec.algorithm]
     rate = compile_rate(spec)
@@ -153,6 +164,9 @@ def compile_limit(domain: str, name: str, spec: LimitSpec) -> Limit:
         overrides=compile_overrides(spec, rate),
         consistency=names.CONSISTENCIES[spec.consistency],
         on_store_loss=names.STORE_LOSSES[spec.on_store_loss],
+        quota=spec.quota,
+        metadata=encode_struct(spec.metadata),
+        answer_name=None if spec.answer_as is None else encode(spec.answer_as),
     )
 
 

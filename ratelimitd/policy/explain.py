@@ -97,7 +97,7 @@ def domain_lines(plan: Plan, domain: Domain, searched: Searched | None) -> Itera
     default = " (default)" if plan.default_domain and domain is plan.domains[0] else ""
     yield f"domain {text_of(domain.name)}{default}{', shadow: only watched' if domain.shadow else ''}"
     yield f"  client: {client_words(domain)}"
-    consume = "from none" if domain.all_or_none else "from every other limit"
+    consume = "from none" if domain.all_or_none else "from every limit" if domain.always else "from every other limit"
     headers = domain.headers.name.lower().replace("_", "-")
     yield f"  a check that one limit denies consumes {consume}; headers: {headers}"
     for item in domain.lists:
@@ -249,7 +249,7 @@ def domain_data(domain: Domain) -> dict[str, Any]:
     return {
         "name": text_of(domain.name),
         "shadow": domain.shadow,
-        "consume": "all_or_none" if domain.all_or_none else "each",
+        "consume": "all_or_none" if domain.all_or_none else "always" if domain.always else "each",
         "headers": domain.headers.name.lower().replace("_", "-"),
         "metadata": domain.metadata,
         "log_keys": domain.log_keys,

@@ -17,6 +17,7 @@ from ratelimitd.policy import names, units
 
 TEXT_MAX = 4096
 _NUMBERS = re.compile(r"[0-9]+-[0-9]+\Z")
+_DOMAIN = re.compile(r"[!-~]{1,128}\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
@@ -73,6 +74,12 @@ def _size(value: Any) -> Any:
 def _name(value: str) -> str:
     if not _NAME.match(value):
         raise problem("P206", f"'{value[:64]}' is not a name", "letters, digits, '.', '_' and '-', at most 64")
+    return value
+
+
+def _domain(value: str) -> str:
+    if not _DOMAIN.match(value):
+        raise problem("P206", f"'{value[:64]}' is not a domain's name", "printable ASCII without spaces, at most 128")
     return value
 
 
@@ -209,6 +216,12 @@ Name = Annotated[
     BeforeValidator(_text, json_schema_input_type=str),
     AfterValidator(_name),
     WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}),
+]
+DomainName = Annotated[
+    str,
+    BeforeValidator(_text, json_schema_input_type=str),
+    AfterValidator(_domain),
+    WithJsonSchema({"type": "string", "pattern": "^[!-~]{1,128}$"}),
 ]
 RuleId = Annotated[
     str,

@@ -34,6 +34,7 @@ NAMED_SOURCES = {
     "cookie": Source.COOKIE,
     "query": Source.QUERY,
     "attribute": Source.ATTRIBUTE,
+    "descriptor": Source.ATTRIBUTE,  # of the rate limit service: the attribute of the whole name
 }
 KEY_SOURCES = {**NAMED_SOURCES, "path": Source.PATH_PARAM, "constant": Source.CONSTANT}
 
@@ -55,6 +56,7 @@ HEADER_FAMILIES = {
     "ietf": HeaderFamily.IETF,
     "x-ratelimit": HeaderFamily.X_RATELIMIT,
     "both": HeaderFamily.BOTH,
+    "draft-03": HeaderFamily.DRAFT_03,
 }
 TARGETS = {t.name.lower(): t for t in Target}
 TARGET_ALIASES = {"header": Target.HEADERS, "cookie": Target.COOKIES, "arg": Target.ARGS}
@@ -81,7 +83,7 @@ def parse_source(text: str, *, key: bool) -> tuple[Source, bytes] | None:
         return None
     if source is Source.HEADER:
         return (source, name.lower().encode()) if _HEADER_NAME.match(name) else None
-    return source, name.encode("utf-8", "surrogatepass")
+    return source, (text if kind == "descriptor" else name).encode("utf-8", "surrogatepass")
 
 
 def parse_objector(text: str) -> tuple[str, str] | None:
@@ -97,6 +99,8 @@ def format_source(source: Source, name: bytes) -> str:
     for text, plain in PLAIN_SOURCES.items():
         if plain is source:
             return text
+    if source is Source.ATTRIBUTE and name.startswith(b"descriptor.") and len(name) > len(b"descriptor."):
+        return name.decode("utf-8", "replace")
     for text, named in KEY_SOURCES.items():
         if named is source:
             return f"{text}.{name.decode('utf-8', 'replace')}"

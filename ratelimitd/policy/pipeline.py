@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
-from ratelimitd.errors import Diagnostic, PolicyError
+from ratelimitd.errors import Diagnostic, PolicyError, Position
 from ratelimitd.policy.cases import Case, compile_cases
 from ratelimitd.policy.compile import compile_domain
+from ratelimitd.policy.imported import Import, import_domains
 from ratelimitd.policy.load import SourceFile, compose_all, digest_of, read_sources
 from ratelimitd.policy.nodes import Document
 from ratelimitd.policy.plan import Domain, Plan, Scan
@@ -59,6 +60,31 @@ def load_policy(path: str | Path) -> Policy:
     with watch.stage("read"):
         sources, unread = read_sources(path)
     return build(sources, watch, unread)
+
+
+def load_beside(path: str | Path | None, wanted: Import) -> Policy:
+    """A configuration of envoyproxy/ratelimit beside the policy at path, or alone. Raises PolicyError."""
+    errors: list[Diagnostic] = []
+    watched: tuple[str, ...] = ()
+    policy = Policy(Plan(default_domain=False), (), (), ())
+    try:
+        policy = load_policy(path) if path is not None else policy
+    except PolicyError as error:
+        errors, watched = error.diagnostics, error.watched
+    try:
+        domains, sources = import_domains(wanted)
+    except PolicyError as error:
+        raise PolicyError([*errors, *error.diagnostics], watched) from None
+    taken = {domain.name for domain in policy.plan.domains}
+    for domain in domains:
+        if domain.name in taken:
+            message = f"domain '{domain.name.decode()}' is one of our policies too"
+            errors.append(Diagnostic("P301", message, Position(str(wanted.directory), 1, 1), "give one another name"))
+    if errors:
+        raise PolicyError(errors, watched)
+    everything = (*policy.sources, *sources)
+    plan = replace(policy.plan, domains=(*policy.plan.domains, *domains), digest=digest_of(everything))
+    return replace(policy, plan=plan, sources=everything)
 
 
 def load_text(text: str, file: str = "policy.yaml") -> Policy:

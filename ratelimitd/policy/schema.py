@@ -32,7 +32,7 @@ class ConditionSpec(Spec):
     )
     ignore_case: StrictBool = Field(default=False, description="ASCII letters compare without case.")
     not_: Condition | None = Field(
-        default=None, alias="not", description="None of these: text, a list, or a mapping with one operator."
+        default=None, alias="not", description="None of these: text, a list, or a mapping with operators."
     )
 
 
@@ -140,6 +140,19 @@ class LimitSpec(Spec):
         default="synced",
         description="With a shared store. synced: nodes tell each other in the background; leased: never over the"
         " limit, each node spends what the store granted it; local: every node counts alone.",
+    )
+    replaces: f.Texts = Field(
+        default=[], description="ShouldRateLimit: limits of this file that do not apply where this one does."
+    )
+    quota: StrictBool = Field(
+        default=False, description="ShouldRateLimit: over the limit is said of the descriptor only, never of the call."
+    )
+    metadata: dict[str, Any] = Field(
+        default={},
+        description="ShouldRateLimit, with quota: dynamic metadata for Envoy as long as there is quota left.",
+    )
+    answer_as: f.Text | None = Field(
+        default=None, description="ShouldRateLimit: the name in the answer, may be empty. Default: the limit's name."
     )
     on_store_loss: Literal["local", "share", "deny", "allow"] = Field(
         default="local",
@@ -399,15 +412,16 @@ class PolicySpec(Spec):
     """A policy of ratelimitd: one domain."""
 
     version: f.Version = Field(description="The version of the policy language.")
-    domain: f.Name = Field(description="The name that callers ask for.")
+    domain: f.DomainName = Field(description="The name that callers ask for.")
     default: StrictBool | None = Field(
         default=None, description="This domain serves requests that name none. Default: true when it is the only one."
     )
     mode: f.ModeName = Field(default="enforce", description="shadow: the whole file is only watched.")
     headers: f.HeadersName = Field(default="ietf", description="Which rate limit headers answers carry.")
-    consume: Literal["all_or_none", "each"] = Field(
+    consume: Literal["all_or_none", "each", "always"] = Field(
         default="all_or_none",
-        description="all_or_none: a check that one limit denies consumes from none; each: limits count alone.",
+        description="all_or_none: a check that one limit denies consumes from none; each: limits count alone; "
+        "always: they count what they deny, too.",
     )
     client: ClientSpec = Field(default=ClientSpec(), description="How the client's address is found.")
     lists: dict[f.Name, ListSpec] = Field(default={}, description="Allow and deny lists; the first that matches wins.")

@@ -13,6 +13,7 @@ from ratelimitd.policy import globs, names, rates, units
 from ratelimitd.policy.nodes import Document, Path
 from ratelimitd.policy.patterns import pattern_error, whole_value_error
 from ratelimitd.policy.plan import Source
+from ratelimitd.policy.protostruct import MAX_METADATA, encode_struct
 from ratelimitd.policy.schema import (
     ConditionSpec,
     ExcludeSpec,
@@ -189,14 +190,8 @@ def check_condition(
     if condition.not_ is None:
         return
     inner = condition.not_
-    if negated or inner.not_ is not None or inner.present is not None or len(operators_of(inner)) > 1:
-        f.error(
-            "P306",
-            "`not` takes one operator",
-            (*path, "not"),
-            "write several conditions, or a list of values",
-            key=True,
-        )
+    if negated or inner.not_ is not None or inner.present is not None:
+        f.error("P306", "`not` takes operators for values only", (*path, "not"), "write several conditions", key=True)
     else:
         check_condition(f, source, inner, (*path, "not"), negated=True)
 
@@ -284,6 +279,21 @@ def check_limits(f: Findings) -> None:
             message, hint = "score_cost belongs to limits that count hits", "write cost: what each point costs"
             f.error("P302", message, (*path, "score_cost"), hint, key=True)
         check_consistency(f, spec, path)
+        check_answer(f, name, spec, path)
+
+
+def check_answer(f: Findings, name: str, spec: LimitSpec, path: Path) -> None:
+    """What only ShouldRateLimit knows."""
+    for index, other in enumerate(spec.replaces):
+        check_name(f, "limit", other, f.spec.limits, (*path, "replaces", index), f.whole(("limits",)))
+        if other == name:
+            f.error("P503", f"limit '{name}' replaces itself", (*path, "replaces", index), "remove it")
+    if not spec.metadata:
+        return
+    if not spec.quota and f.whole((*path, "quota")):
+        f.warning("P404", "metadata has no effect without quota", (*path, "metadata"), "add `quota: true`", key=True)
+    if len(encode_struct(spec.metadata)) > MAX_METADATA:
+        f.error("P205", f"'metadata' must be at most {MAX_METADATA} bytes", (*path, "metadata"), key=True)
 
 
 def check_penalties(f: Findings) -> None:

@@ -90,3 +90,30 @@ def test_server_options_are_whole_milliseconds() -> None:
     options = settings.server_options(settings.resolve({"idle_timeout_seconds": 0.25}, {}))
     assert options["idle_timeout_ms"] == 250
     assert all(type(value) is int for value in options.values())
+
+
+def test_the_environment_of_envoyproxy_ratelimit_is_read_where_its_configuration_is() -> None:
+    theirs = {
+        "LOG_LEVEL": "WARN",
+        "GRPC_PORT": "8081",
+        "PORT": "8080",
+        "DEBUG_PORT": "6070",
+        "SHADOW_MODE": "true",
+        "LIMIT_RESPONSE_HEADERS_ENABLED": "true",
+        "GRPC_MAX_CONNECTION_AGE": "1h30m",
+        "REDIS_URL": "mymaster,a:1,b:2",
+        "REDIS_TYPE": "SENTINEL",
+        "REDIS_AUTH": "p@ss",
+        "RATELIMITD_ADMIN": "off",
+    }
+    assert settings.resolve({}, theirs) == settings.resolve({}, {"RATELIMITD_ADMIN": "off"})
+    found = settings.resolve({"ratelimit_config": "config", "log_level": "error"}, theirs)
+    assert (found.log_level, found.admin) == ("error", "off")
+    assert found.listen == ("0.0.0.0:8081", "0.0.0.0:8080")
+    assert (found.ratelimit_shadow, found.ratelimit_headers, found.ratelimit_merge) == (True, True, False)
+    assert found.max_connection_age_seconds == 5400
+    assert found.redis == "redis://:p%40ss@a:1,b:2/mymaster"
+    with pytest.raises(SettingsError, match="RUNTIME_ROOT"):
+        settings.resolve({}, {"RATELIMITD_RATELIMIT_CONFIG": "env", "RUNTIME_ROOT": "/nowhere"})
+    with pytest.raises(SettingsError, match="GRPC_MAX_CONNECTION_AGE='soon'"):
+        settings.resolve({"ratelimit_config": "config"}, {"GRPC_MAX_CONNECTION_AGE": "soon"})
