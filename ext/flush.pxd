@@ -11,7 +11,7 @@ cdef class Flush:
     cdef readonly unsigned long long merged, skipped
 
     cdef list pack(self, object shards, object limit, long long now_ms)
-    cdef list _groups(self, unsigned int shard)
+    cdef tuple _groups(self, unsigned int shard)
     cdef long long merge(self, object groups, object replies, long long now_ms) except -1
     cdef unsent(self, object groups)
     cdef resync(self, object shards)

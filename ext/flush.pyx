@@ -5,6 +5,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from ratelimitd._ext.limit.lease cimport lease_record
 from ratelimitd._ext.limit.merge cimport merge_group, merge_resync, merge_run, merge_unsent
 from ratelimitd._ext.limit.pack cimport PACK_SHARDS, pack_dirty, pack_free, pack_group, pack_new, pack_record, pack_run
 from ratelimitd._ext.limit.sync cimport sync_shard
@@ -37,20 +38,26 @@ cdef class Flush:
             with nogil:
                 pack_run(self.data, self.table, most, now_ms)
             return [
-                (shard, self._groups(shard)) for shard in range(PACK_SHARDS) if self.data.wanted[shard] and self.data.first[shard] >= 0
+                (shard, groups)
+                for shard in range(PACK_SHARDS)
+                if self.data.wanted[shard] and self.data.first[shard] >= 0
+                for groups in self._groups(shard)
+                if groups
             ]
 
-    cdef list _groups(self, unsigned int shard):
+    cdef tuple _groups(self, unsigned int shard):
+        """(of leases, of counts)"""
         cdef int at = self.data.first[shard]
         cdef const pack_group *group
-        out = []
+        leases, counts = [], []
         while at >= 0:
             group = &self.data.groups[at]
-            records = PyBytes_FromStringAndSize(<const char *>group.records, group.count * sizeof(pack_record))
-            out.append((group.window_ms, group.parts, group.number, records))
+            records = PyBytes_FromStringAndSize(group.records, group.size)
+            (leases if group.parts < 0 else counts).append((group.window_ms, group.parts, group.number, records))
             at = group.next
-        out.sort()
-        return out
+        leases.sort()
+        counts.sort()
+        return leases, counts
 
     cdef long long merge(self, object groups, object replies, long long now_ms) except -1:
         """How many records met their counter. EngineError, and nothing is merged, when an answer has not the size of its question."""
@@ -61,15 +68,15 @@ cdef class Flush:
         if len(groups) != len(replies):
             raise EngineError(f"the store answered {len(replies)} of {len(groups)} groups")
         for asking, reply in zip(groups, replies):
-            if not isinstance(reply, bytes) or 6 * len(reply) != len(asking[3]):
-                raise EngineError(f"an answer of the store to {len(asking[3]) // sizeof(pack_record)} counters has the wrong size")
+            if not isinstance(reply, bytes) or (4 if asking[1] < 0 else 6) * len(reply) != len(asking[3]):
+                raise EngineError(f"an answer of the store to {len(asking[3])} bytes of counters has the wrong size")
         with self._lock:
             for asking, reply in zip(groups, replies):
                 _group(asking, &group)
                 if group.count == 0:
                     continue
                 group.others = <const uint32_t *>PyBytes_AS_STRING(reply)
-                packed_ms = self.data.packed_ms[sync_shard(group.records[0].digest.lo)]
+                packed_ms = self.data.packed_ms[sync_shard((<const pack_record *>group.records).digest.lo)]
                 with nogil:
                     merged += <long long>merge_run(self.table, &group, packed_ms, now_ms)
                 asked += group.count
@@ -123,9 +130,10 @@ cdef _want(object shards, uint8_t *wanted):
 cdef _group(tuple asking, merge_group *out):
     """Borrows the records."""
     cdef bytes records = asking[3]
-    if len(records) % sizeof(pack_record):
+    cdef size_t size = sizeof(lease_record) if asking[1] < 0 else sizeof(pack_record)
+    if len(records) % size:
         raise EngineError("a packed group has the wrong size")
     out.window_ms, out.parts, out.number = asking[:3]
-    out.records = <const pack_record *>PyBytes_AS_STRING(records)
-    out.count = <uint32_t>(len(records) // sizeof(pack_record))
+    out.records = PyBytes_AS_STRING(records)
+    out.count = <uint32_t>(len(records) // size)
     out.others = NULL

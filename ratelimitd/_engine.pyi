@@ -118,6 +118,10 @@ class Trace(TypedDict):
 # number * window_ms / parts to (number + 1) * window_ms / parts (ms since the epoch), which counts until parts more
 # spans are over. A record, little-endian: 16 bytes of digest, u16 incarnation, u16 flags (1: replace all parts of this
 # node, 2: replace all parts; 1 << 15 is ours), u32 own hits; of several of one digest the greatest own hits hold.
+#
+# parts below 0 is a group of leased limits, of fixed (-1) or sliding (-2) windows of one part. A record is 16 bytes of
+# digest, u16 incarnation, u16 flags, u32 held (what may be spent at any time), u32 want (at least that), u32 limit.
+# Leases come in a Packed of their own, before the counts of their shard.
 Group = tuple[int, int, int, bytes]
 Packed = tuple[int, list[Group]]  # the store's shard, 0 to 127: the top bits of a digest; groups in order
 
@@ -199,6 +203,7 @@ class Engine:
     def sync_merge(self, groups: Iterable[Group], replies: Iterable[bytes], *, now_ns: int | None = None) -> int:
         """Everyone else's hits, a little-endian u32 for each record of each group. How many counters still were there.
 
+        For leases two: what this node is granted in all, from held to want, and what all others are.
         `groups`: of one Packed, in their order. EngineError when an answer has not the size of its group; nothing is
         merged then.
         """

@@ -1,5 +1,6 @@
 from libc.stdint cimport uint32_t, uint64_t
 
+from ratelimitd._ext.limit.lease cimport is_leased
 from ratelimitd._ext.limit.shard cimport (
     RL_GROUP,
     SLOT_NEAR,
@@ -46,6 +47,8 @@ cdef inline bint drop_expired(counter_shard *shard, uint32_t at, int64_t now_ms)
         return False
     if dirty and shard.sync[at].again:                 # it was reset, and the store still has to hear that
         return False
+    if dirty and is_leased(shard, at) and now_ms < <int64_t>shard.slots[at].last_s * 1000 + shard.windows[at] + LAST_WORDS_MS:
+        return False                                   # it waits for what it asked for
     slot_rule(shard, at, &rule)
     if window_expires(&rule, &shard.slots[at].state, now_ms) > now_ms - (LAST_WORDS_MS if dirty else 0):
         return False

@@ -1,19 +1,18 @@
 # What comes back from the store: everyone else's hits of the spans that were packed. A merge only raises a count, but right after the key was
 # reset: what a store lost lets nobody through. Records whose counter is gone, or another than was packed, are skipped.
-from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
+from libc.stdint cimport int64_t, int16_t, uint32_t, uint64_t, uint8_t
 
-from ratelimitd._ext.limit.pack cimport pack_record
 from ratelimitd._ext.limit.table cimport counter_table
 
 
 # The records of one packed group and, for a merge, what the store answered: everyone else's hits, in order.
 cdef struct merge_group:
-    const pack_record *records
-    const uint32_t *others
+    const char *records   # pack_record, or lease_record when parts is below 0
+    const uint32_t *others    # of a lease: pairs of what is granted to us, and to others
     uint32_t count
     uint32_t window_ms
     uint64_t number
-    uint8_t parts
+    int16_t parts
 
 
 # packed_ms: when it was packed. Returns how many records met their counter.

@@ -1,7 +1,8 @@
 from libc.stdint cimport UINT16_MAX, uint16_t
 
 from ratelimitd._ext.limit.key cimport key_digest
-from ratelimitd._ext.limit.pack cimport RECORD_LAST
+from ratelimitd._ext.limit.lease cimport LEASE_HELD, is_leased, lease_merge, lease_record
+from ratelimitd._ext.limit.pack cimport RECORD_LAST, pack_record
 from ratelimitd._ext.limit.shard cimport (
     KIND_BUCKET,
     KIND_FIXED,
@@ -40,6 +41,12 @@ cdef enum:
     SLICE_GROUPS = 16     # groups of slots under one lock, when all are looked at
     FEW = 16              # part of a span's hits that a flush has to see to be worth half the mean
     STEADY_MS = 1000      # heard of less often, others are not charged beyond a full bucket
+
+
+cdef inline const pack_record *record_at(const merge_group *group, uint32_t at) noexcept nogil:
+    """Both kinds of records begin alike."""
+    cdef size_t size = sizeof(lease_record) if group.parts < 0 else sizeof(pack_record)
+    return <const pack_record *>(group.records + at * size)
 
 
 cdef inline counter_shard *shard_of(const table_shards *shards, const key_digest *digest) noexcept nogil:
@@ -131,6 +138,28 @@ cdef inline void hear(counter_sync *side, int64_t packed_ms) noexcept nogil:
         side.again -= 1
 
 
+cdef bint merge_leased(
+    counter_shard *shard, const merge_group *group, const lease_record *record, uint32_t granted, uint32_t others
+) noexcept nogil:
+    cdef counter_slot *slot = find_packed(shard, <const pack_record *>record)
+    cdef counter_sync *side
+    cdef uint32_t at, age
+    if slot == NULL:
+        return False
+    at = <uint32_t>(slot - shard.slots)
+    if not is_leased(shard, at) or shard.windows[at] != group.window_ms:
+        return False
+    side = &shard.sync[at]
+    lease_merge(shard, at, record, <uint32_t>group.number, granted, others)
+    age = side.number - <uint32_t>group.number
+    if age < 2:
+        merge_ring(slot, side, slot.meta >> SLOT_KIND_SHIFT, age, <uint32_t>group.number, others)
+    if record.flags & RECORD_LAST:
+        side.flags = (side.flags | SYNC_HEARD) & ~<uint8_t>(SYNC_REPLACE | SYNC_CLEAR)
+        side.again -= side.again > 0
+    return True
+
+
 cdef inline bint merge_record(
     counter_shard *shard, const merge_group *group, const pack_record *record, uint32_t others, int64_t packed_ms, int64_t now_ms
 ) noexcept nogil:
@@ -158,10 +187,10 @@ cdef inline bint merge_record(
 
 cdef inline uint32_t run_length(const table_shards *shards, const merge_group *group, uint32_t start) noexcept nogil:
     """How many records from `start` on, SLICE at most, are of one table shard."""
-    cdef counter_shard *shard = shard_of(shards, &group.records[start].digest)
+    cdef counter_shard *shard = shard_of(shards, &record_at(group, start).digest)
     cdef uint32_t end = min(group.count, start + SLICE), at = start
-    while at < end and shard_of(shards, &group.records[at].digest) == shard:
-        start_misses(shard, &group.records[at].digest)
+    while at < end and shard_of(shards, &record_at(group, at).digest) == shard:
+        start_misses(shard, &record_at(group, at).digest)
         at += 1
     return at - start
 
@@ -174,10 +203,14 @@ cdef uint64_t merge_run(counter_table *table, const merge_group *group, int64_t 
     now_ms = window_clock(now_ms)
     while start < group.count:
         length = run_length(&shards, group, start)
-        shard = shard_of(&shards, &group.records[start].digest)
+        shard = shard_of(&shards, &record_at(group, start).digest)
         spin_lock(&shard.lock)
         for at in range(start, start + length):
-            merged += merge_record(shard, group, &group.records[at], group.others[at], packed_ms, now_ms)
+            if group.parts < 0:
+                merged += merge_leased(
+                    shard, group, <const lease_record *>record_at(group, at), group.others[2 * at], group.others[2 * at + 1])
+            else:
+                merged += merge_record(shard, group, record_at(group, at), group.others[at], packed_ms, now_ms)
         spin_unlock(&shard.lock)
         start += length
     return merged
@@ -190,9 +223,9 @@ cdef void merge_unsent(counter_table *table, const merge_group *group) noexcept 
     cdef counter_sync *side
     cdef uint32_t at, age
     for at in range(group.count):
-        shard = shard_of(&shards, &group.records[at].digest)
+        shard = shard_of(&shards, &record_at(group, at).digest)
         spin_lock(&shard.lock)
-        slot = find_packed(shard, &group.records[at])
+        slot = find_packed(shard, record_at(group, at))
         if slot != NULL:
             side = &shard.sync[slot - shard.slots]
             age = side.number - <uint32_t>group.number
@@ -207,6 +240,10 @@ cdef inline void resync_slot(counter_shard *shard, uint32_t at) noexcept nogil:
     """Spans that are over by now are left out when it is packed."""
     cdef counter_sync *side = &shard.sync[at]
     cdef uint32_t k
+    if is_leased(shard, at) and side.own[LEASE_HELD]:
+        side.unsent |= 1
+        sync_mark_dirty(shard, at)
+        return
     for k in range(sync_size(shard.slots[at].meta >> SLOT_KIND_SHIFT)):
         if side.own[k]:
             side.unsent |= <uint16_t>(1 << k)

@@ -1,6 +1,6 @@
 # What leaves for the store: the hits of dirty counters, as packed records by (store shard, window, parts, span). A table shard's lock is held
 # for a few records at a time, so that checks hardly notice.
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimitd._ext.limit.key cimport key_digest
 from ratelimitd._ext.limit.table cimport counter_table
@@ -11,6 +11,8 @@ cdef enum:
     RECORD_REPLACE = 1        # drop our other parts of the field
     RECORD_CLEAR = 2          # drop everyone's
     RECORD_LAST = 1 << 15     # the counter's last record of this pack
+    PACK_LEASE_FIXED = -1     # parts of a group of lease_records
+    PACK_LEASE_SLIDING = -2
 
 
 # Little endian, 24 bytes.
@@ -22,12 +24,14 @@ cdef struct pack_record:
 
 
 cdef struct pack_group:
-    pack_record *records
-    uint32_t count, room
+    char *records         # pack_record, or lease_record when parts is below 0
+    uint32_t count        # of records
+    uint32_t size, room   # bytes
     int32_t next          # group of the same store shard, -1: none
     uint32_t window_ms
     uint64_t number       # of the span
-    uint8_t shard, parts
+    int16_t parts
+    uint8_t shard
 
 
 # Owned by who flushes; one call at a time. Its memory is kept from pack to pack.

@@ -1,5 +1,6 @@
 from libc.stdlib cimport calloc, free, realloc
 
+from ratelimitd._ext.limit.lease cimport is_leased, lease_pack, lease_record
 from ratelimitd._ext.limit.shard cimport (
     KIND_BUCKET,
     KIND_FIXED,
@@ -69,14 +70,14 @@ cdef pack_group *add_group(sync_pack *pack, uint32_t shard) noexcept nogil:
             grown[k].room = 0
         pack.room = room
     grown = &pack.groups[pack.count]
-    grown.count = 0
+    grown.count = grown.size = 0
     grown.next = pack.first[shard]
     pack.first[shard] = <int32_t>pack.count
     pack.count += 1
     return grown
 
 
-cdef pack_group *group_of(sync_pack *pack, uint32_t shard, uint32_t window_ms, uint32_t parts, uint64_t number) noexcept nogil:
+cdef pack_group *group_of(sync_pack *pack, uint32_t shard, uint32_t window_ms, int32_t parts, uint64_t number) noexcept nogil:
     cdef int32_t at = pack.first[shard]
     cdef pack_group *group
     while at >= 0:
@@ -88,22 +89,25 @@ cdef pack_group *group_of(sync_pack *pack, uint32_t shard, uint32_t window_ms, u
     if group != NULL:
         group.shard = <uint8_t>shard
         group.window_ms = window_ms
-        group.parts = <uint8_t>parts
+        group.parts = <int16_t>parts
         group.number = number
     return group
 
 
-cdef pack_record *add_record(pack_group *group) noexcept nogil:
-    cdef uint32_t room = 2 * group.room + 64
-    cdef pack_record *grown
-    if group.count == group.room:
-        grown = <pack_record *>realloc(group.records, room * sizeof(pack_record))
+cdef void *add_record(pack_group *group, uint32_t size) noexcept nogil:
+    cdef uint32_t room = 2 * group.room + 64 * size
+    cdef char *grown
+    if group == NULL:
+        return NULL
+    if group.size + size > group.room:
+        grown = <char *>realloc(group.records, room)
         if grown == NULL:
             return NULL
         group.records = grown
         group.room = room
     group.count += 1
-    return &group.records[group.count - 1]
+    group.size += size
+    return group.records + group.size - size
 
 
 cdef inline void find_place(span_place *place, uint32_t window_ms, uint32_t parts, int64_t now_ms) noexcept nogil:
@@ -126,6 +130,8 @@ cdef inline bint may_have_news(const counter_sync *side, uint32_t kind, uint32_t
 
 cdef bint pack_slot(sync_pack *pack, counter_shard *shard, uint32_t at, uint32_t store, span_place *place, int64_t now_ms) noexcept nogil:
     """0: out of memory, and nothing is said of it."""
+    if is_leased(shard, at):
+        return pack_leased(pack, shard, at, store, place, now_ms)
     cdef counter_sync *side = &shard.sync[at]
     cdef uint32_t kind = shard.slots[at].meta >> SLOT_KIND_SHIFT, size = sync_size(kind)
     cdef uint64_t number
@@ -142,7 +148,7 @@ cdef bint pack_slot(sync_pack *pack, counter_shard *shard, uint32_t at, uint32_t
         if not (side.unsent >> k & 1 or may_have_news(side, kind, <uint32_t>k, place, number, now_ms)):
             continue
         group = group_of(pack, store, place.window_ms, place.parts, number)
-        record = add_record(group) if group != NULL else NULL
+        record = <pack_record *>add_record(group, sizeof(pack_record))
         if record == NULL:
             return False
         record.digest = shard.slots[at].digest
@@ -160,6 +166,34 @@ cdef bint pack_slot(sync_pack *pack, counter_shard *shard, uint32_t at, uint32_t
     if side.flags >= SYNC_WATCH:
         side.flags -= <uint8_t>SYNC_WATCH
     elif side.again == 0:
+        sync_mark_clean(shard, at)
+    return True
+
+
+cdef bint pack_leased(sync_pack *pack, counter_shard *shard, uint32_t at, uint32_t store, span_place *place, int64_t now_ms) noexcept nogil:
+    """0: out of memory."""
+    cdef uint32_t kind = shard.slots[at].meta >> SLOT_KIND_SHIFT, k
+    cdef lease_record records[3]
+    cdef lease_record *record
+    cdef lease_record *last = NULL
+    cdef bint done
+    find_place(place, shard.windows[at], 1, now_ms)
+    cdef uint32_t wanted = lease_pack(shard, at, place.number, place.window_ms, now_ms, records, &done)
+    for k in range(3):
+        if not wanted >> k & 1:
+            continue
+        record = <lease_record *>add_record(
+            group_of(pack, store, place.window_ms, PACK_LEASE_FIXED if kind == KIND_FIXED else PACK_LEASE_SLIDING, place.number + k - 1),
+            sizeof(lease_record))
+        if record == NULL:
+            return False
+        record[0] = records[k]
+        pack.packed += 1
+        last = record
+    if last != NULL:
+        last.flags |= <uint16_t>RECORD_LAST
+        shard.sync[at].flags &= <uint8_t>~SYNC_URGENT
+    if done and shard.sync[at].again == 0:
         sync_mark_clean(shard, at)
     return True
 

@@ -3,6 +3,7 @@ from libc.string cimport memset
 
 from ratelimitd._ext.core cimport rl_counted, rl_set
 from ratelimitd._ext.limit.evict cimport shard_force_room, shard_make_room
+from ratelimitd._ext.limit.lease cimport LEASE_STATE, lease_fits, lease_take
 from ratelimitd._ext.limit.pair cimport (
     pair_add,
     pair_find_place,
@@ -101,6 +102,7 @@ cdef enum:
     URGENT_SHARE = 8      # what is unknown may be an eighth of what is left
     STALE_SHARE = 128     # after a while without news, our hits may be so much of the limit before others are asked
     STALE_HITS = 8        # ... or so many
+    LEASE_RETRY_MS = 100  # when to come back if nothing is granted yet
     LOST_RETRY_MS = 1000  # when to come back if the store is lost
 
 
@@ -124,6 +126,7 @@ cdef struct sighting:
     counter_slot *slot    # NULL: the key has none
     uint32_t home         # first slot of its home group
     bint paired           # pair is the counter, brought to now; else the view is that of window_peek
+    bint asks             # it needs a counter though it is over: to be leased for
     bint urgent           # its store shard should be flushed at once
     bint excused          # over, but passes: the store is lost. Charges nothing
     window_pair pair
@@ -450,18 +453,54 @@ cdef inline bint cannot_wait(const counter_sync *side, uint32_t limit, uint64_t 
     return busy and (side.unheard + unknown) * URGENT_SHARE >= limit - used
 
 
+cdef inline void make_urgent(counter_table *table, sighting *at, uint32_t store) noexcept nogil:
+    shard_set_add(&table.urgent, store)
+    at.urgent = True
+
+
+cdef void judge_lease(counter_table *table, sighting *at, table_hit *hit, int64_t now_ms, uint32_t cost, bint dry) noexcept nogil:
+    """What no grant covers is over, whatever the count; what one covers is not."""
+    cdef uint32_t store = sync_shard(hit.digest.lo), side
+    cdef bint covered = False, urgent = False
+    if at.slot == NULL:
+        at.asks = not dry
+        if at.asks:
+            make_urgent(table, at, store)
+    else:
+        side = <uint32_t>(at.slot - at.shard.slots)
+        covered = lease_take(at.shard, side, hit.rule, span_now(hit.rule, now_ms), cost, dry, &urgent)
+        if urgent and not at.shard.sync[side].flags & SYNC_URGENT:
+            at.shard.sync[side].flags |= SYNC_URGENT
+            make_urgent(table, at, store)
+    if not covered and shard_set_has(&table.lost, store):
+        decide_lost(table, at, hit, now_ms, cost)
+    elif covered == hit.view.over:
+        look_slowly(at, hit, now_ms, cost)
+        if covered:
+            at.paired = False
+            hit.view.over = 0
+        else:
+            overrule(at, hit, LEASE_RETRY_MS)
+
+
 cdef inline void judge(counter_table *table, sighting *at, table_hit *hit, int64_t now_ms, uint32_t cost, bint dry) noexcept nogil:
     """What the cluster has to say to a decision that this counter would make alone."""
     cdef uint32_t store = sync_shard(hit.digest.lo), limit = hit.rule.limit
     cdef uint64_t unknown, used
     cdef counter_sync *side
     cdef bint busy
+    if hit.consistency == TABLE_LEASED and lease_fits(hit.rule):
+        if cost:
+            judge_lease(table, at, hit, now_ms, cost, dry)
+        return
     if shard_set_has(&table.lost, store):
         decide_lost(table, at, hit, now_ms, cost)
         return
     if at.slot == NULL or hit.view.over or cost == 0:
         return
     side = &at.shard.sync[at.slot - at.shard.slots]
+    if at.paired and side.own[LEASE_STATE]:     # it was leased under another policy
+        sync_begin(at.shard, <uint32_t>(at.slot - at.shard.slots), span_now(hit.rule, now_ms), 0)
     unknown = sync_unknown(at.shard, side, limit, now_ms)
     used = at.pair.used if at.paired else hit.view.used
     busy = (used + unknown) * (2 if limit <= SYNC_FEW else BUSY_SHARE) >= limit
@@ -476,8 +515,7 @@ cdef inline void judge(counter_table *table, sighting *at, table_hit *hit, int64
     watch(side, limit > SYNC_FEW)
     if not side.flags & SYNC_URGENT:
         side.flags |= SYNC_URGENT
-        shard_set_add(&table.urgent, store)
-        at.urgent = True
+        make_urgent(table, at, store)
 
 
 cdef inline int look_all(counter_table *table, table_hit *hits, int count, sighting *seen, bint repeated, bint dry, int64_t now_ms) noexcept nogil:
@@ -492,7 +530,7 @@ cdef inline int look_all(counter_table *table, table_hit *hits, int count, sight
         seen[i].paired = not repeated and look_at_pair(&seen[i], &hits[i], &place, now_ms)
         if not seen[i].paired:
             look_slowly(&seen[i], &hits[i], now_ms, cost)
-        seen[i].excused = seen[i].urgent = False
+        seen[i].excused = seen[i].urgent = seen[i].asks = False
         hits[i].lost = 0
         if table.sync != NULL and hits[i].consistency != TABLE_LOCAL:
             judge(table, &seen[i], &hits[i], now_ms, cost, dry)
@@ -566,6 +604,23 @@ cdef void take_new(counter_shard *shard, table_hit *hit, int64_t now_ms) noexcep
     slot.last_s = to_seconds(now_ms)
 
 
+cdef void ask_new(counter_shard *shard, const table_hit *hit, int64_t now_ms) noexcept nogil:
+    """A counter for a key that has none and may not be charged: the store has to grant it something first."""
+    cdef counter_slot *slot = shard_find(shard, &hit.digest)
+    cdef uint32_t number = span_now(hit.rule, now_ms)
+    cdef bint urgent = False
+    if slot == NULL:
+        if not shard_make_room(shard, &hit.digest, now_ms):
+            return
+        slot = shard_insert(shard, &hit.digest, hit.rule)
+        window_init(hit.rule, &slot.state, now_ms, sketch_estimate(&shard.sketch, &hit.digest, now_ms))
+        slot.meta = slot_kind(hit.rule) | (hit.slot & SLOT_METRIC)
+        shard.inserted += 1
+        sync_begin(shard, <uint32_t>(slot - shard.slots), number, 0)
+    slot.last_s = to_seconds(now_ms)
+    lease_take(shard, <uint32_t>(slot - shard.slots), hit.rule, number, hit.cost, False, &urgent)
+
+
 cdef inline void view_pair(const sighting *at, table_hit *hit) noexcept nogil:
     if not hit.view.over:
         pair_view(hit.rule, &at.pair, &hit.view)
@@ -606,11 +661,15 @@ cdef inline void settle_all(table_hit *hits, int count, sighting *seen, bint cha
         else:
             settle_slowly(seen[i].slot, &hits[i], charge and not seen[i].excused, now_ms)
         seen[i].slot.last_s = now_s     # a key that is denied, or only watched, is in use too
-    if not (charge and grown):
+    if not grown:
         return
     for i in range(count):              # inserting moves slots: only now
-        if seen[i].slot == NULL and not hits[i].view.over and not seen[i].excused:
+        if seen[i].slot != NULL:
+            continue
+        if charge and not hits[i].view.over and not seen[i].excused:
             take_new(seen[i].shard, &hits[i], now_ms)
+        elif seen[i].asks:
+            ask_new(seen[i].shard, &hits[i], now_ms)
 
 
 cdef inline void view_all(table_hit *hits, int count, const sighting *seen) noexcept nogil:
@@ -656,7 +715,7 @@ cdef void table_charge(counter_table *table, table_hit *hits, int count, int64_t
     for i in range(count):
         if seen[i].slot == NULL or not same_key(&seen[i].slot.digest, &hits[i].digest):
             seen[i].slot = shard_find(seen[i].shard, &hits[i].digest)
-        seen[i].paired = seen[i].excused = False
+        seen[i].paired = seen[i].excused = seen[i].asks = False
         if seen[i].slot == NULL and hits[i].cost == 0:
             look_slowly(&seen[i], &hits[i], now_ms, 0)
         hits[i].view.over = hits[i].lost = 0

@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError
 from ratelimitd.errors import EngineError
 from ratelimitd.sync.faults import StoreError
 from ratelimitd.sync.layout import Layout
-from ratelimitd.sync.script import SHA, TEXT, arguments
+from ratelimitd.sync.script import LEASE, arguments, lease_arguments, script_of
 from ratelimitd.sync.topology import Master
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Flusher:
     node: int
     seen: dict[int, Seen] = field(default_factory=dict)
     resyncs: int = 0
+    calls: int = 0  # of the lease script
 
     async def flush(self, master: Master, shards: list[int]) -> list[Exception] | None:
         """What is dirty of these of its shards, up to MOST counters of each.
@@ -61,7 +62,8 @@ class Flusher:
         replies = await self._send(master, packed)
         unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
-            await master.client.script_load(TEXT)
+            for script in {script_of(packed[at]) for at in unknown}:
+                await master.client.script_load(script.text)
             again = await self._send(master, [packed[at] for at in unknown])
             for at, reply in zip(unknown, again, strict=True):
                 replies[at] = reply
@@ -70,7 +72,12 @@ class Flusher:
     async def _send(self, master: Master, packed: list[Packed]) -> list[Any]:
         pipeline = master.client.pipeline(transaction=False)
         for one in packed:
-            pipeline.execute_command("EVALSHA", SHA, *arguments(self.layout, self.node, secrets.token_hex(8), one))
+            if script_of(one) is LEASE:
+                self.calls += 1
+                values = lease_arguments(self.layout, self.node, self.calls, one)
+            else:
+                values = arguments(self.layout, self.node, secrets.token_hex(8), one)
+            pipeline.execute_command("EVALSHA", script_of(one).sha, *values)
         return await pipeline.execute(raise_on_error=False)
 
     def _take(self, master: Master, packed: Packed, reply: Any) -> list[Exception]:
@@ -79,6 +86,9 @@ class Flusher:
             self.engine.sync_unsent(groups)
             return [reply]
         try:
+            if script_of(packed) is LEASE:
+                self.engine.sync_merge(groups, reply)
+                return []
             text, flushes, *others = reply
             self.engine.sync_merge(groups, others)
             self._look(master, shard, text, int(flushes))

@@ -37,6 +37,10 @@ class Layout:
         """The hash of one span: digest -> parts of the nodes."""
         return f"{{{self.tags[shard]}}}:c:{window_ms}:{parts}:{number}"
 
+    def leases(self, shard: int, window_ms: int, parts: int, number: int) -> str:
+        """The hash of what is granted of one span: digest -> parts of the nodes. parts: as in a group of leases."""
+        return f"{{{self.tags[shard]}}}:l:{window_ms}:{-parts}:{number}"
+
 
 def _tag(prefix: str, shard: int) -> str:
     tags = (f"{prefix}:{shard}.{suffix}" for suffix in count())

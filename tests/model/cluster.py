@@ -13,6 +13,7 @@ from tests.model.window import Rule
 
 START = 1_700_000_000_000
 INTERVAL_MS, ANSWER_MS, SPACING_MS = 100, 2, 10
+LEASED = 2
 
 Demand = Callable[[int, int], float]  # (node, ms since the start) -> hits per ms
 
@@ -53,10 +54,13 @@ class Cluster:
     nodes: int = 3
     seed: int = 1
     urgent: bool = True
+    leased: bool = False
+    calls: int = 0
 
     def run(self, length_ms: int) -> Report:
         store, rng, report = Store(), random.Random(self.seed), Report()
         hit = Hit(probe.hash_key(1, 2, b"key"), self.rule)
+        ours = (*hit, 0, LEASED if self.leased else 0, 0)
         truth, one = probe.Table(100), probe.Table(100)
         nodes = [Node(n, probe.Table(100, sync=True), START + n * INTERVAL_MS // self.nodes) for n in range(self.nodes)]
         for node in nodes:
@@ -69,7 +73,7 @@ class Cluster:
             for node in self.arrivals(nodes, now - START, rng):
                 report.wanted += 1
                 report.ideal += one.decide([hit], now)[0] < 0
-                if node.table.decide([hit], now)[0] < 0:
+                if node.table.decide([ours], now)[0] < 0:
                     report.admitted += 1
                     truth.charge([hit], now)
             seen = truth.lookup(hit.digest, self.rule, now)
@@ -97,7 +101,12 @@ class Cluster:
         node.flushed, node.due = now, now + INTERVAL_MS
         packed = node.table.pack(now)
         for _, groups in packed:
-            node.under_way.append((now + ANSWER_MS, groups, store.flush(node.number, groups, now)))
+            self.calls += 1
+            if groups[0][1] < 0:
+                replies = store.lease(node.number, self.calls, groups, now)
+            else:
+                replies = store.flush(node.number, groups, now)
+            node.under_way.append((now + ANSWER_MS, groups, replies))
         return len(packed)
 
     def deliver(self, node: Node, now: int) -> None:

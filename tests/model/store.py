@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+LEASE = struct.Struct("<16sHHIII")
+SLIDING = -2  # parts of leases of sliding windows
 RECORD = struct.Struct("<16sHHI")
 REPLACE, CLEAR = 1, 2
 MOST = 2**32 - 1
@@ -28,6 +30,10 @@ def records(group: Group) -> Iterator[tuple[bytes, int, int, int]]:
 @dataclass
 class Store:
     spans: dict[Span, dict[bytes, Parts]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(dict)))
+
+    grants: dict[Span, dict[bytes, dict[tuple[int, int], tuple[int, int]]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(dict))
+    )
 
     def flush(self, node: int, groups: list[Group], now_ms: int) -> list[bytes]:
         self.expire(now_ms)
@@ -49,6 +55,33 @@ class Store:
             out.append(min(MOST, sum(hits for part, hits in parts.items() if part != mine)))
             if not parts:
                 del fields[digest]
+        return struct.pack(f"<{len(out)}I", *out)
+
+    def lease(self, node: int, call: int, groups: list[Group], now_ms: int) -> list[bytes]:
+        """lease.lua: what each record is granted, and all others are."""
+        return [self.grant(node, call, group, now_ms) for group in groups]
+
+    def grant(self, node: int, call: int, group: Group, now_ms: int) -> bytes:
+        window_ms, parts, number, packed = group
+        before, grants, after = (self.grants[window_ms, parts, at] for at in (number - 1, number, number + 1))
+        left = max(0, min(window_ms, (number + 1) * window_ms - now_ms))
+        out = []
+        for digest, incarnation, flags, held, want, limit in LEASE.iter_unpack(packed):
+            known = grants[digest]
+            if flags & (CLEAR | REPLACE):
+                for part in [p for p in known if p != (node, incarnation) and (flags & CLEAR or p[0] == node)]:
+                    del known[part]
+            others = sum(amount for part, (amount, _) in known.items() if part != (node, incarnation))
+            amount, last = known.get((node, incarnation), (0, -1))
+            if call > last:
+                room = limit - others
+                if parts == SLIDING:
+                    old, new = (sum(amount for amount, _ in span[digest].values()) for span in (before, after))
+                    room -= -(-old * left // window_ms) + new
+                amount = max(held, min(want, room))
+                if amount or (node, incarnation) in known:
+                    known[node, incarnation] = (amount, call)
+            out += [amount, min(MOST, others)]
         return struct.pack(f"<{len(out)}I", *out)
 
     def expire(self, now_ms: int) -> None:

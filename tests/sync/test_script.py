@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratelimitd.sync.layout import Layout
-from ratelimitd.sync.script import TEXT, arguments
+from ratelimitd.sync.script import FLUSH, LEASE, SLIDING, arguments, lease_arguments
 from tests.model.store import CLEAR, RECORD, REPLACE, Group, Store
+from tests.model.store import LEASE as LEASE_RECORD
 
 from .servers import Redis
 
@@ -23,7 +24,7 @@ NOW = int(time.time() * 1000) // WINDOW
 
 
 def flush(store: Redis, node: int, groups: list[Group], fresh: str = "one") -> list[Any]:
-    return store.client.eval(TEXT, *arguments(LAYOUT, node, fresh, (SHARD, groups)))
+    return store.client.eval(FLUSH.text, *arguments(LAYOUT, node, fresh, (SHARD, groups)))
 
 
 def group(*records: tuple[int, int, int, int], number: int = NOW) -> Group:
@@ -98,3 +99,38 @@ def test_any_order_with_repeats_ends_in_the_same_counts(store: Redis, seed: int)
     for node, own in late:
         flush(store, node, [group((1, node, 0, own))])
     assert flush(store, 9, [group((1, 0, 0, 0))])[2] == (3 * 19).to_bytes(4, "little")
+
+
+LEASES = st.tuples(st.integers(0, 3), st.integers(0, 1), FLAGS, st.integers(0, 9), st.integers(0, 30), st.just(40))
+# Spans that are over, or yet to come: what they weigh does not depend on when the test runs.
+CALLS = st.lists(
+    st.tuples(
+        st.integers(1, 3),
+        st.integers(0, 20),
+        st.sampled_from([(-1, NOW), (SLIDING, NOW - 1), (SLIDING, NOW + 2), (SLIDING, NOW + 3)]),
+        st.lists(LEASES, min_size=1, max_size=6, unique_by=lambda record: record[0]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(CALLS)
+@settings(max_examples=80, deadline=None)
+def test_grants_are_those_of_the_model(
+    redis_server: Redis, calls: list[tuple[int, int, tuple[int, int], list[tuple[int, ...]]]]
+) -> None:
+    redis_server.client.flushall()
+    model = Store()
+    for node, call, (parts, number), records in calls:
+        packed = b"".join(LEASE_RECORD.pack(key.to_bytes(16, "big"), *rest) for key, *rest in records)
+        groups = [(WINDOW, parts, number, packed)]
+        answer = redis_server.client.eval(LEASE.text, *lease_arguments(LAYOUT, node, call, (SHARD, groups)))
+        assert answer == model.lease(node, call, groups, NOW * WINDOW)
+
+
+def test_what_is_granted_expires_with_its_window(store: Redis) -> None:
+    groups = [(WINDOW, SLIDING, NOW, LEASE_RECORD.pack(bytes(16), 0, 0, 0, 5, 10))]
+    store.client.eval(LEASE.text, *lease_arguments(LAYOUT, 1, 1, (SHARD, groups)))
+    (key,) = store.client.keys("*:l:*")
+    assert 0 < store.client.pttl(key) <= 2 * WINDOW + 60_000
