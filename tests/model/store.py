@@ -67,20 +67,23 @@ class Store:
         left = max(0, min(window_ms, (number + 1) * window_ms - now_ms))
         out = []
         for digest, incarnation, flags, held, want, limit in LEASE.iter_unpack(packed):
-            known = grants[digest]
-            if flags & (CLEAR | REPLACE):
-                for part in [p for p in known if p != (node, incarnation) and (flags & CLEAR or p[0] == node)]:
-                    del known[part]
-            others = sum(amount for part, (amount, _) in known.items() if part != (node, incarnation))
-            amount, last = known.get((node, incarnation), (0, -1))
+            known, mine = grants[digest], (node, incarnation)
+            kept = {
+                part: what
+                for part, what in known.items()
+                if part != mine and not flags & CLEAR and not (flags & REPLACE and part[0] == node)
+            }
+            others = sum(amount for amount, _ in kept.values())
+            amount, last = known.get(mine, (0, -1))
             if call > last:
                 room = limit - others
                 if parts == SLIDING:
                     old, new = (sum(amount for amount, _ in span[digest].values()) for span in (before, after))
                     room -= -(-old * left // window_ms) + new
                 amount = max(held, min(want, room))
-                if amount or (node, incarnation) in known:
-                    known[node, incarnation] = (amount, call)
+                if amount or mine in known:
+                    kept[mine] = (amount, call)
+                grants[digest] = kept
             out += [amount, min(MOST, others)]
         return struct.pack(f"<{len(out)}I", *out)
 

@@ -15,6 +15,7 @@ domain: shop
 limits:
   per-ip: {key: client.ip, limit: 1000, window: 1h}
   fixed: {match: {path: /fixed}, key: client.ip, limit: 500, window: 1h, algorithm: fixed_window}
+  leased: {match: {path: /leased}, key: client.ip, limit: 300, window: 1h, consistency: leased}
 """
 
 

@@ -46,6 +46,19 @@ def test_two_nodes_admit_what_one_would(store: servers.Redis, policy: Path, tmp_
         assert all(life > 0 for life in lives.values()), lives
 
 
+def test_a_leased_limit_is_never_over(store: servers.Redis, policy: Path, tmp_path: Path) -> None:
+    url = f"redis://{store.name}"
+    with servers.node(policy, tmp_path / "a", url) as a, servers.node(policy, tmp_path / "b", url) as b:
+        for one in (a, b):
+            one.wait_for_store(2)
+        passed = 0
+        for _ in range(150):
+            passed += a.ask(5, path="/leased") + b.ask(2, path="/leased")
+            servers.settle(0.02)
+        assert 291 <= passed <= 300
+        assert store.client.pttl(store.client.keys("*:l:*")[0]) > 0
+
+
 def test_a_restart_loses_nothing(store: servers.Redis, policy: Path, tmp_path: Path) -> None:
     """SIGTERM flushes what was counted a moment ago; a node that starts finds it."""
     url = f"redis://{store.name}"
