@@ -26,7 +26,12 @@ from .conftest import POLICY, Launch, Server
 
 pytestmark = pytest.mark.e2e
 
-SERVICES = {"envoy.service.auth.v3.Authorization", "ratelimitd.v1.RateLimitService", "grpc.health.v1.Health"}
+SERVICES = {
+    "envoy.service.auth.v3.Authorization",
+    "envoy.service.ratelimit.v3.RateLimitService",
+    "ratelimitd.v1.RateLimitService",
+    "grpc.health.v1.Health",
+}
 REFLECTION = {"grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
 
 
