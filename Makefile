@@ -11,7 +11,7 @@ ifeq ($(shell $(PYTHON) -c 'import sys; print(sys.base_prefix)' 2>/dev/null),/us
 PACKAGES += python3-dev python3-venv
 endif
 # End-to-end tests and benchmarks start these.
-TEST_PACKAGES := redis-server openssl nginx haproxy caddy wrk nghttp2-client modsecurity-crs sqlmap
+TEST_PACKAGES := redis-server openssl curl nginx haproxy caddy wrk nghttp2-client modsecurity-crs sqlmap
 # The fuzzers' compiler: any clang++ that is there, else Debian's.
 CLANGXX = $(firstword $(foreach name,clang++ $(patsubst %,clang++-%,21 20 19 18 17 16 15 14),$(shell command -v $(name) 2>/dev/null)))
 FUZZ_PACKAGES = $(if $(CLANGXX),,clang)
