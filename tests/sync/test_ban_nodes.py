@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from ratelimitd.client import Client, Request, Verdict
+from ratelimitd.commands.admin import Port
 from ratelimitd.commands.admin import ask as ask_admin
 from ratelimitd.sync.layout import Layout
 from tests.control.conftest import Server
@@ -198,10 +199,10 @@ def test_bans_outlive_the_master_that_kept_them(tmp_path: Path) -> None:
 
     def ban(one: servers.Node, key: str) -> None:
         where = [("penalty", "brute-force"), ("key", key), ("for", "1h")]
-        assert ask_admin(one.admin, "POST", "/bans", where)["banned"] is True
+        assert ask_admin(Port(one.admin), "POST", "/bans", where)["banned"] is True
 
     def banned(one: servers.Node) -> set[str]:
-        return {row["key"] for row in ask_admin(one.admin, "GET", "/bans")["bans"]}
+        return {row["key"] for row in ask_admin(Port(one.admin), "GET", "/bans")["bans"]}
 
     (tmp_path / "cluster").mkdir()
     with (
