@@ -114,9 +114,10 @@ cdef class Flush:
 
     cdef dict stats(self):
         cdef uint64_t dirty
-        with nogil:
-            dirty = pack_dirty(self.table)
-        return {"dirty": dirty, "packed": self.data.packed, "merged": self.merged, "skipped": self.skipped}
+        with self._lock:
+            with nogil:
+                dirty = pack_dirty(self.table)
+            return {"dirty": dirty, "packed": self.data.packed, "merged": self.merged, "skipped": self.skipped}
 
 
 cdef _want(object shards, uint8_t *wanted):
