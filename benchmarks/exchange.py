@@ -56,7 +56,7 @@ async def exchange(engine: Engine, url: str, seconds: float, flat_out: bool, pid
 
     async def turn() -> None:
         engine.sync_resync(range(SHARDS))
-        failures = await asyncio.gather(*(flusher.flush(master) for master in topology.masters.values()))
+        failures = await asyncio.gather(*(flusher.flush(master, master.shards) for master in topology.masters.values()))
         assert not any(failures), failures
 
     for _ in range(3):  # scripts loaded, hashes grown
