@@ -24,6 +24,7 @@ _REASONS = (
     "no_policy",
     "overload",
     "penalty",
+    "store_lost",
 )
 
 

@@ -78,6 +78,14 @@ def test_a_verdict_is_the_same_in_both_forms(said: pb.CheckResponse, full: bool,
     assert form.decode(text.encode()) == message.decode(said)
 
 
+@pytest.mark.parametrize("reason", pb.Reason.values())
+@pytest.mark.parametrize("numbers", [False, True])
+def test_every_reason_of_the_contract_has_its_name(reason: int, numbers: bool) -> None:
+    said = pb.CheckResponse(reason=reason)
+    text = json_format.MessageToJson(said, use_integers_for_enums=numbers)
+    assert form.decode(text.encode()).reason == message.decode(said).reason
+
+
 @pytest.mark.parametrize(
     "text",
     [
