@@ -84,6 +84,9 @@ def throughput(bench: Bench) -> Iterator[Figure]:
 
 # The load of everything about latency.
 ONE_EACH = {"connections": 8, "streams": 1, "warm_up": 0.2}
+# Where a p99 counts, so many short runs for each of the other figures': one stall of the machine (4 ms: a tick) spoils the
+# p99 of the run that it hits, the floor's as ours, and the median must not be such a run.
+TAIL_RUNS = 3
 
 
 def latency(bench: Bench) -> Iterator[Figure]:
@@ -99,9 +102,9 @@ def latency(bench: Bench) -> Iterator[Figure]:
             for server in (ours, floor):
                 report = bench.load_on(server, **ONE_EACH)
                 p50[server.name].append(report.latency_us["p50"])
+        for _ in range(TAIL_RUNS * bench.repeats):
             for server, into in ((ours, p99), (floor, floor_p99)):
-                report = bench.load_on(server, **ONE_EACH, rate=half)
-                into.append(report.latency_us["p99"])
+                into.append(bench.load_on(server, **ONE_EACH, rate=half).latency_us["p99"])
     yield Figure("p50, 8 connections x 1 stream", statistics.median(p50[ours.name]), "us")
     yield Figure("p50 of the floor", statistics.median(p50[floor.name]), "us")
     yield Figure("p50 / floor's p50", median_ratio(p50[ours.name], p50[floor.name]), at_most=1.5)
@@ -139,8 +142,8 @@ def reload(bench: Bench) -> Iterator[Figure]:
     with bench.start_ratelimitd("limits20") as server:
         half = bench.load_on(server, **ONE_EACH).throughput.per_second / 2
         quiet, busy, edits = [], [], 0
-        options = {**ONE_EACH, "rate": half, "seconds": 2 * bench.seconds}
-        for _ in range(bench.repeats):
+        options = {**ONE_EACH, "rate": half}
+        for _ in range(TAIL_RUNS * bench.repeats):
             quiet.append(bench.load_on(server, **options).latency_us["p99"])
             with Reloader(bench.paths["limits20"], server, 0.25) as reloader:
                 busy.append(bench.load_on(server, **options).latency_us["p99"])
@@ -150,7 +153,9 @@ def reload(bench: Bench) -> Iterator[Figure]:
         raise BenchError(f"{edits} edits, but only {swaps} policies were swapped in")
     yield Figure("p99 without reloads", statistics.median(quiet), "us", detail=f"at {half:,.0f} checks/s")
     yield Figure("p99 during reloads", statistics.median(busy), "us", detail=f"{swaps} swaps of {edits} edits")
-    yield Figure("p99 during / without reloads", median_ratio(busy, quiet), at_most=2)
+    # Not the median of the pairs' ratios: a stall in either half of a pair is its ratio then.
+    ratio = statistics.median(busy) / statistics.median(quiet)
+    yield Figure("p99 during / without reloads", ratio, at_most=2)
 
 
 def workers(bench: Bench) -> Iterator[Figure]:
