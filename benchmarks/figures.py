@@ -84,8 +84,8 @@ def throughput(bench: Bench) -> Iterator[Figure]:
 
 # The load of everything about latency.
 ONE_EACH = {"connections": 8, "streams": 1, "warm_up": 0.2}
-# Where a p99 counts, so many short runs for each of the other figures': one stall of the machine (4 ms: a tick) spoils the
-# p99 of the run that it hits, the floor's as ours, and the median must not be such a run.
+# Where a p99 counts, so many short runs for each of the other figures': one stall of the machine (4 ms: a tick) spoils
+# the p99 of the run that it hits, the floor's as ours, and the median must not be such a run.
 TAIL_RUNS = 3
 
 
