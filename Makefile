@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # What the engine links, and nothing else. The interpreter's headers come with it, except from Debian's own python3.
-PACKAGES := g++ libnghttp2-dev libvectorscan-dev zlib1g-dev libssl-dev libpcre2-dev libbrotli-dev libxml2-dev
+PACKAGES := g++ libnghttp2-dev libvectorscan-dev zlib1g-dev libssl-dev libpcre2-dev libbrotli-dev libxml2-dev libmaxminddb-dev
 ifeq ($(shell $(PYTHON) -c 'import sys; print(sys.base_prefix)' 2>/dev/null),/usr)
 PACKAGES += python3-dev python3-venv
 endif

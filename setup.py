@@ -24,7 +24,7 @@ DEBUG = os.environ.get("RATELIMITD_DEBUG", "") == "1"
 FLAVOUR = (SANITIZE.replace(",", "-") or "plain") + ("-debug" if DEBUG else "")
 BUILD = ROOT / "build" / FLAVOUR
 ROOMS = ("bytes", "match", "wire", "net", "limit", "scan", "waf")  # rooms of ext/ that may hold .cc files
-LIBRARIES = ["-lnghttp2", "-lhs", "-lz", "-lssl", "-lcrypto", "-lpcre2-8", "-lbrotlidec", "-lxml2"]
+LIBRARIES = ["-lnghttp2", "-lhs", "-lz", "-lssl", "-lcrypto", "-lpcre2-8", "-lbrotlidec", "-lxml2", "-lmaxminddb"]
 
 # x86-64-v2 (2009) has the SSE4.2 that Vectorscan needs anyway. RATELIMITD_MARCH=native is for a build that stays on
 # its machine.

@@ -8,7 +8,7 @@ of some slots are scanned for.
 from dataclasses import dataclass, field
 
 from ratelimitd.waf.databases import Expression
-from ratelimitd.waf.program import SOURCES, Operator, Variable
+from ratelimitd.waf.program import GEO_NAMES, SOURCES, Operator, Variable
 
 MAX_CHAINS = 64
 
@@ -303,6 +303,7 @@ def set_name(change):
 def store_names(program) -> list:
     names = {b"tx." + name for name, _ in program.initial} | {b"tx." + name for name in program.scores}
     names.update(b"tx." + name for name in (program.score, program.response_score) if name)
+    names.update(b"geo." + name for name in GEO_NAMES if program.places)
     for link in program.links:
         names.update(store_name(s.variable, s.name) for s in link.selectors if is_store(s.variable) and s.name)
         names.update(name for name in map(set_name, link.sets) if name)

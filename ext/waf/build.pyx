@@ -18,6 +18,7 @@ from ratelimitd._ext.bytes.pcre cimport (
     RL_PCRE_GROUPS, rl_pcre, rl_pcre_match, rl_pcre_scratch, rl_pcre_scratch_free, rl_pcre_scratch_new, rl_span,
 )
 from ratelimitd._ext.waf.operate cimport injection_open
+from ratelimitd._ext.waf.places cimport places_close, places_open
 from ratelimitd._ext.waf.regexes cimport regex_acquire, regex_release, shared_regex
 from ratelimitd._ext.waf.store cimport number_of
 
@@ -29,7 +30,7 @@ from ratelimitd._ext.waf.regexes import regex_fault
 from ratelimitd.errors import BadPattern, EngineError
 from ratelimitd.waf import databases
 from ratelimitd.waf.databases import FLAGS, phrase_rows
-from ratelimitd.waf.program import Operator
+from ratelimitd.waf.program import GEO_NAMES, Operator
 from ratelimitd.waf.regex.nodes import ALL
 
 cdef extern from "bytes/hash.h" nogil:
@@ -464,6 +465,11 @@ cdef class Builder:
         self.program.collection_timeout = min(ir.collection_timeout, 0xffffffff)
         self.program.application = kept(self.program, ir.application)
 
+    cdef void places(self, places) except *:
+        self.program.places = places_open(places.path, places.origin)
+        for i, name in enumerate(GEO_NAMES):
+            self.program.place_slots[<uint32_t>i] = self.slot_of[b"geo." + name]
+
     # ---- the store
 
     cdef void store(self, initial) except *:
@@ -570,6 +576,8 @@ cdef waf_program *waf_build(object ir, object cache_dir, bint direct=False) exce
         program.response_score_slot = builder.slot_of[b"tx." + ir.response_score] if ir.response_score else -1
         builder.response(ir)
         builder.collections(ir)
+        if ir.places:
+            builder.places(ir.places)
         answers = plan.of_responses(ir)
         scores = {b"tx." + name for name in ir.scores}
         links = <waf_link *>room(program, len(ir.links) * sizeof(waf_link))
@@ -624,6 +632,7 @@ cdef void waf_free(waf_program *program) noexcept nogil:
         database_release(program.links[i].phrases)
     for i in range(program.regex_count):
         regex_release(program.regexes[i])
+    places_close(program.places)
     arena_free(&program.memory)
     free(program)
 

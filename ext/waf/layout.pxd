@@ -8,6 +8,7 @@ from ratelimitd._ext.core cimport rl_request, rl_view
 from ratelimitd._ext.limit.key cimport key_digest, key_secret
 from ratelimitd._ext.scan.arena cimport scan_arena
 from ratelimitd._ext.scan.database cimport shared_database
+from ratelimitd._ext.waf.maxminddb cimport MMDB_s
 from ratelimitd._ext.waf.records cimport waf_records
 from ratelimitd._ext.waf.regexes cimport shared_regex
 from ratelimitd._ext.scan.hs cimport hs_database_t, hs_scratch_t
@@ -27,6 +28,7 @@ cdef enum:
     WAF_BUDGET_FACTOR = 64    # bytes of memory that a transaction may take for each byte of it
     WAF_TOLD = 4096           # values that matched, of one trace
     WAF_COLLECTIONS = 5       # WAF_IP to WAF_RESOURCE
+    WAF_PLACE_NAMES = 9       # what @geoLookup fills in of GEO
 
 # What became of a rule, for who asks why.
 cdef enum:
@@ -214,6 +216,8 @@ cdef struct waf_program:
     waf_range collection_slots[5]   # WAF_COLLECTIONS: where their variables are in the store
     uint32_t collection_timeout  # seconds
     rl_view application
+    MMDB_s *places               # of @geoLookup, or NULL
+    int32_t place_slots[9]       # WAF_PLACE_NAMES: where GEO's variables are in the store
     shared_regex **regexes
     uint32_t regex_count
     int32_t score_slot           # holds the anomaly score, or -1: the sum of the rules'

@@ -7,6 +7,7 @@ from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.scan.hs cimport hs_scan
 from ratelimitd._ext.waf.constants cimport *
 from ratelimitd._ext.waf.layout cimport WAF_CAPTURES, waf_link, waf_scratch
+from ratelimitd._ext.waf.places cimport places_find
 from ratelimitd._ext.waf.store cimport value_set_text
 
 from ratelimitd.errors import EngineError
@@ -168,6 +169,8 @@ cdef bint matches(waf_scratch *scratch, const waf_link *link, rl_view argument, 
         return run_global(scratch, link, value)
     if WAF_OP_VERIFY_CC <= link.op <= WAF_OP_VERIFY_SVNR:
         return verify(scratch, link, value)
+    if link.op == WAF_OP_GEO_LOOKUP:
+        return places_find(scratch, value)
     return False
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from ratelimitd.errors import Diagnostic, PolicyError
 from ratelimitd.policy.schema import ProfileSpec, RulesetSpec, ScanSpec
 from ratelimitd.waf.compile import said
+from ratelimitd.waf.places import names_places, places_path
 from ratelimitd.waf.seclang import load
 from ratelimitd.waf.seclang.source import Source, UnreadableError, read_bytes
 from ratelimitd.waf.seclang.tree import Configuration, Rule
@@ -151,6 +152,8 @@ class Library:
             try:
                 configuration = ours(*found.files) if found in PACKAGED else load(found.files)
                 self.watched.update(dict.fromkeys(glob.escape(file.path) for file in configuration.files))
+                named = filter(names_places, configuration.directives)
+                self.watched.update(dict.fromkeys(glob.escape(places_path(directive)) for directive in named))
                 self.sets[found] = RuleSet(found, configuration)
             except PolicyError as error:
                 self.diagnostics += error.diagnostics

@@ -15,7 +15,19 @@ from functools import reduce
 from ratelimitd.errors import Diagnostic, PolicyError, Position
 from ratelimitd.waf.fold import Item, Marker, fold
 from ratelimitd.waf.lower import LEAVE_OUT, Lowered, Removal, UnsupportedError, lower, selector
-from ratelimitd.waf.program import RESPONSE_TYPES, Control, Ctl, Engine, Link, Operator, Program, Reference, Variable
+from ratelimitd.waf.places import find_places, names_places
+from ratelimitd.waf.program import (
+    RESPONSE_TYPES,
+    Control,
+    Ctl,
+    Engine,
+    Link,
+    Operator,
+    Places,
+    Program,
+    Reference,
+    Variable,
+)
 from ratelimitd.waf.seclang import tree
 from ratelimitd.waf.tuning import Tuning, head, tuned
 
@@ -50,6 +62,7 @@ class Settings:
     response_reject: bool = False
     collection_timeout: int = 3600
     application: bytes = b""
+    places: Places | None = None
     files: tuple[str, ...] = field(default=())
 
 
@@ -76,7 +89,7 @@ def assemble(
     wanted = [*wanted_items(items, tuning)]
     phases = [[i for i in wanted if isinstance(i, Marker) or i.phase == phase] for phase in range(1, PHASES + 1)]
     kept, start = fold(phases, initial)
-    refuse_unsupported(kept)
+    refuse_unsupported(kept, settings)
     first = [head(tuning, Position("policy", 1, 1))] if tuning.conditional else []
     links = [replace(k, status=k.status or status) for k in number([[*first, *kept[0]], *kept[1:]])]
     all_read = bool(borrowers(links))
@@ -99,6 +112,7 @@ def assemble(
         response_reject=settings.response_reject,
         collection_timeout=settings.collection_timeout,
         application=settings.application,
+        places=settings.places if any(link.operator == Operator.GEO_LOOKUP for link in links) else None,
         sources=sources,
         folded=sum(isinstance(i, Lowered) for i in wanted) - sum(isinstance(i, Lowered) for p in kept for i in p),
     )
@@ -143,6 +157,12 @@ def refuse_directives(directives: Iterable[tree.Directive]) -> None:
         for directive in directives
         if (name := unsupported(directive))
     ]
+    for directive in directives:
+        if names_places(directive):
+            try:
+                find_places(directive)
+            except PolicyError as error:
+                diagnostics += error.diagnostics
     if diagnostics:
         raise PolicyError(diagnostics)
 
@@ -195,6 +215,8 @@ def set_up(settings: Settings, directive: tree.Setting) -> None:
         settings.collection_timeout = value
     elif name == "SecWebAppId":
         settings.application = directive.arguments[0]
+    elif names_places(directive):
+        settings.places = find_places(directive)
     elif name.startswith("SecResponseBody"):
         set_up_response(settings, directive)
 
@@ -239,7 +261,7 @@ def updated(rule: Lowered, node: tree.Rule, updates: Iterable[tree.UpdateTarget]
 # ---- what is left
 
 
-def refuse_unsupported(phases: Iterable[Iterable[Item]]) -> None:
+def refuse_unsupported(phases: Iterable[Iterable[Item]], settings: Settings) -> None:
     diagnostics = [
         Diagnostic(
             "S701",
@@ -250,7 +272,7 @@ def refuse_unsupported(phases: Iterable[Iterable[Item]]) -> None:
         for items in phases
         for item in items
         if isinstance(item, Lowered)
-        for error in (*item.unsupported, *open_patterns(item))
+        for error in (*item.unsupported, *open_patterns(item), *lacking(item, settings))
     ]
     if diagnostics:
         raise PolicyError(diagnostics)
@@ -261,6 +283,13 @@ def open_patterns(rule: Lowered) -> Iterator[UnsupportedError]:
     for link in rule.links:
         if link.operator in (Operator.RX, Operator.RX_GLOBAL) and any(isinstance(p, Reference) for p in link.argument):
             yield UnsupportedError("a macro in the pattern of @rx")
+
+
+def lacking(rule: Lowered, settings: Settings) -> Iterator[UnsupportedError]:
+    """What a rule's operators ask for, and nobody has given."""
+    for link in rule.links:
+        if link.operator == Operator.GEO_LOOKUP and settings.places is None:
+            yield UnsupportedError("@geoLookup without a database", "name one: SecGeoLookupDb FILE.mmdb")
 
 
 def number(phases: Sequence[Sequence[Item]]) -> Iterator[Link]:

@@ -36,6 +36,7 @@ OPERATORS = {
     "detectSQLi": Operator.DETECT_SQLI,
     "detectXSS": Operator.DETECT_XSS,
     "endsWith": Operator.ENDS_WITH,
+    "geoLookup": Operator.GEO_LOOKUP,
     "ipMatch": Operator.IP_MATCH,
     "ipMatchFromFile": Operator.IP_MATCH,
     "pm": Operator.PHRASES,
@@ -73,7 +74,6 @@ PROCESSORS = {
 }
 LEAVE_OUT = "take the rule out: SecRuleRemoveById"
 INSTEAD = {
-    "geolookup": f"there is no database of places here: have the proxy add the country as a header, or {LEAVE_OUT}",
     "rbl": f"no check waits for an answer from the network: keep addresses in a list of the policy, or {LEAVE_OUT}",
 }
 RULE_FACTS = frozenset({"logdata", "msg", "rev", "severity", "ver"})

@@ -246,6 +246,28 @@ class Link:
     origin: str = field(default="", compare=False)  # file:line, for people
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """A database of places, and what tells one state of its file from another: inode, size in bytes, mtime in ns."""
+
+    path: str
+    stamp: tuple[int, int, int]
+    origin: str = field(default="", compare=False)  # file:line, for people
+
+
+# What @geoLookup fills in of GEO, in the engine's order.
+GEO_NAMES = (
+    b"country_code",
+    b"country_name",
+    b"country_continent",
+    b"region",
+    b"city",
+    b"postal_code",
+    b"latitude",
+    b"longitude",
+    b"dma_code",
+)
+
 # What is text, and what a browser may take for it, unless the rules say which.
 RESPONSE_TYPES = (
     b"",
@@ -279,5 +301,6 @@ class Program:
     response_reject: bool = False  # a longer one is denied
     collection_timeout: int = 3600  # seconds that a collection outlives its last change
     application: bytes = b""  # SESSION and USER are its own
+    places: Places | None = None  # what @geoLookup asks
     sources: tuple[str, ...] = field(default=(), compare=False)  # files, for people
     folded: int = field(default=0, compare=False)  # rules that never run, for people

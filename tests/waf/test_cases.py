@@ -20,13 +20,14 @@ from ratelimitd.waf.program import Program
 from ratelimitd.waf.seclang import load
 from tests.bytes.seclang import CASES, case_bytes, needs_cases, operator_cases, transformation_cases
 
+from .mmdb import COUNTRIES, write_places
+
 pytestmark = needs_cases
 
 # What is refused when rules are loaded, and so cannot be tried: (operator, argument) and what the error says.
 LACKS = ("beginsWith", "contains", "containsWord", "endsWith", "rx", "rxGlobal", "streq", "validateByteRange", "within")
 REFUSED = {
     **{(name, ""): "lacks its argument" for name in LACKS},
-    ("geoLookup", ""): "not supported",
     ("noMatch", ""): "unknown operator",
     ("ipMatch", "10.0.0.0/100"): "not an address or a network",
     ("validateByteRange", "xxx"): "not a range of bytes",
@@ -44,7 +45,8 @@ def names(folder: str) -> list[str]:
 
 def compiled(folder: Path, rules: Iterable[str]) -> Program:
     path = folder / "rules.conf"
-    path.write_text("\n".join(rules), encoding="utf-8")
+    write_places(folder / "places.mmdb", COUNTRIES)
+    path.write_text("\n".join(["SecGeoLookupDb places.mmdb", *rules]), encoding="utf-8")
     return compile_rules(load([path]))
 
 
@@ -100,7 +102,7 @@ def test_what_is_refused_is_named(name: str, text: str, tmp_path: Path) -> None:
     with pytest.raises(PolicyError) as error:
         compiled(tmp_path, [operator_rule(1, name, text)])
     assert REFUSED[name, text] in str(error.value)
-    assert "rules.conf:1" in str(error.value)
+    assert "rules.conf:2" in str(error.value)
 
 
 @pytest.mark.parametrize("name", names("transformations"))

@@ -184,7 +184,7 @@ SETTINGS = {
     "SecDebugLog": SettingSpec("text", "none"),
     "SecDebugLogLevel": SettingSpec("number", "none"),
     "SecDisableBackendCompression": SettingSpec(_SWITCH, "none"),
-    "SecGeoLookupDb": SettingSpec("text", "refused"),
+    "SecGeoLookupDb": SettingSpec("text"),
     "SecGsbLookupDb": SettingSpec("text", "refused"),
     "SecGuardianLog": SettingSpec("any", "none"),
     "SecHashEngine": SettingSpec(_SWITCH, "refused"),
