@@ -1,6 +1,6 @@
 """What the edge's Python costs beside the network call: Lambda authorizer, middleware, imports at a cold start.
 
-The client is ours with its call to the network left out: requests are encoded and verdicts decoded as always.
+The client is ours with its call to the network left out: requests are encoded and answers read as always.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import Any
 from ratelimitd.client import HttpClient
 from ratelimitd.client.asgi import RateLimitMiddleware as Asgi
 from ratelimitd.client.aws import authorizer
+from ratelimitd.client.http1 import Answer
 from ratelimitd.client.wsgi import RateLimitMiddleware as Wsgi
 
 from .servers import ROOT, BenchError
 
-ANSWER = json.dumps(
+VERDICT = json.dumps(
     {
         "decision": "DECISION_ALLOW",
         "status": 200,
@@ -37,6 +38,7 @@ ANSWER = json.dumps(
         ],
     }
 ).encode()
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(VERDICT), VERDICT)
 
 HEADERS = {
     "accept": "*/*",
@@ -81,8 +83,10 @@ HTTP = {
 class Answered(HttpClient):
     """Every call is answered at once."""
 
-    def _exchange(self, *_: Any) -> tuple[int, bytes]:
-        return 200, ANSWER
+    def _exchange(self, *_: Any) -> Answer:
+        answer = Answer()
+        answer.feed(ANSWER)
+        return answer
 
 
 class AsyncAnswered:

@@ -7,9 +7,9 @@
     if not verdict.allowed:
         ...
 
-`HttpClient` needs nothing but the standard library; `Client` and `AsyncClient` speak gRPC. Doors for whole applications
-stand in `aws` (Lambda authorizers, functions behind an ALB), `asgi` and `wsgi`. What is not asked for is not imported:
-gRPC costs a cold start more than all the rest.
+`HttpClient` and `AsyncHttpClient` need nothing but the standard library; `Client` and `AsyncClient` speak gRPC. Doors
+for whole applications stand in `aws` (Lambda authorizers, functions behind an ALB), `asgi` and `wsgi`. What is not
+asked for is not imported: gRPC costs a cold start more than all the rest.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from ratelimitd.client.verdict import LimitState, RuleMatch, Verdict
 if TYPE_CHECKING:
     from ratelimitd.client.channel import AsyncClient, Client
     from ratelimitd.client.http import HttpClient
+    from ratelimitd.client.http_async import AsyncHttpClient
 
 __all__ = [
     "AsyncClient",
+    "AsyncHttpClient",
     "CheckError",
     "Client",
     "HttpClient",
@@ -39,7 +41,7 @@ __all__ = [
     "Verdict",
 ]
 
-_LATER = {"AsyncClient": "channel", "Client": "channel", "HttpClient": "http"}
+_LATER = {"AsyncClient": "channel", "AsyncHttpClient": "http_async", "Client": "channel", "HttpClient": "http"}
 
 
 def __getattr__(name: str) -> Any:

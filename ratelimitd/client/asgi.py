@@ -27,7 +27,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Asks(Protocol):
-    """AsyncClient, or Client and HttpClient, which are called in a thread."""
+    """AsyncClient or AsyncHttpClient; Client and HttpClient are called in a thread."""
 
     def check(self, request: Request, /) -> Any: ...
 
@@ -55,18 +55,15 @@ class RateLimitMiddleware:
         attributes: Callable[[Scope], Mapping[str, str]] | None = None,
         exempt: Collection[str] = (),
     ) -> None:
-        if on_error not in ("allow", "deny"):
-            raise ValueError(f"on_error={on_error!r}: must be allow or deny")
         self.app = app
         self._client = client
         self._asynchronous = inspect.iscoroutinefunction(client.check)
-        self._guard = Guard(on_error, trusted_hops, body_limit, domain)
+        self._guard = Guard(on_error, trusted_hops, body_limit, domain, exempt)
         self._body_seconds = body_seconds
         self._attributes = attributes
-        self._exempt = frozenset([exempt] if isinstance(exempt, str) else exempt)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or scope["path"] in self._exempt:
+        if scope["type"] not in ("http", "websocket") or scope["path"] in self._guard.exempt:
             await self.app(scope, receive, send)
             return
         ahead = _Ahead(receive)

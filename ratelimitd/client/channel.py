@@ -15,21 +15,19 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import grpc
 import grpc.aio
 
+from ratelimitd.client.base import IDLE_SECONDS, Asynchronous, Base, Blocking
 from ratelimitd.client.message import decode, encode, encode_batch, encode_inspection
-from ratelimitd.client.outcome import CheckError, OnError, settle, validate
+from ratelimitd.client.outcome import CheckError, OnError, settle
 from ratelimitd.client.request import Request
 from ratelimitd.client.response import Response
+from ratelimitd.client.trust import advised
 from ratelimitd.client.verdict import Verdict
 from ratelimitd.v1 import ratelimit_pb2_grpc as services
-
-# A network load balancer forgets a connection after 350 s.
-IDLE_SECONDS = 240.0
 
 _OPTIONS = [
     ("grpc.enable_http_proxy", 0),  # http_proxy is for web traffic: a limiter next door must not be asked through it
@@ -50,7 +48,7 @@ def _failed(address: str, error: Any) -> CheckError:
     code, details = error.code().name, error.details() or ""
     if code == "RESOURCE_EXHAUSTED" and "too large" in details:
         code = "TOO_LARGE"
-    return CheckError(address, code, details)
+    return CheckError(address, code, advised(details) if code == "UNAVAILABLE" else details)
 
 
 def _message(address: str, make: Any, *arguments: Any) -> Any:
@@ -65,7 +63,7 @@ def _is_unavailable(error: Any) -> bool:
     return bool(error.code() is grpc.StatusCode.UNAVAILABLE)
 
 
-class _Base:
+class _Channel(Base):
     """What both clients are made of. `up`: a call was answered, and none since found nobody twice."""
 
     def __init__(
@@ -77,11 +75,7 @@ class _Base:
         idle_seconds: float = IDLE_SECONDS,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        validate(on_error)
-        self.address = address
-        self.timeout = timeout
-        self.on_error = on_error
-        self._idle_seconds = idle_seconds
+        super().__init__(address, timeout, on_error, idle_seconds)
         self._credentials = credentials
         self._channel: Any = None
         self._service: Any = None
@@ -105,18 +99,8 @@ class _Base:
         self._service = services.RateLimitServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._owner = owner
 
-    def _deadline(self, timeout: float | None) -> float:
-        """When a call must be done, by the monotonic clock."""
-        return time.monotonic() + (self.timeout if timeout is None else timeout)
 
-    def _left(self, deadline: float) -> float:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise CheckError(self.address, "DEADLINE_EXCEEDED", "no time is left for a call")
-        return left
-
-
-class Client(_Base):
+class Client(_Channel, Blocking):
     """Blocking.
 
     `address` is "HOST:PORT", "unix:PATH" or "unix:@NAME"; `timeout` is a call's deadline in seconds, retry included;
@@ -132,18 +116,14 @@ class Client(_Base):
         super().__init__(*arguments, **options)
         self._lock = threading.Lock()
 
-    def check(self, request: Request, *, timeout: float | None = None) -> Verdict:
-        """Decides and counts one request. Raises CheckError if `on_error` is "raise"."""
-        try:
-            return decode(self._call("Check", _message(self.address, encode, request), timeout))
-        except CheckError as error:
-            return settle(error, self.on_error)
+    def _check(self, request: Request, deadline: float) -> Verdict:
+        return decode(self._call("Check", _message(self.address, encode, request), deadline))
 
     def check_many(self, requests: Iterable[Request], *, timeout: float | None = None) -> list[Verdict]:
         """Decides up to 100 requests in order; each verdict stands for itself. Errors as in `check`."""
         asked = list(requests)
         try:
-            answer = self._call("CheckBatch", _message(self.address, encode_batch, asked), timeout)
+            answer = self._call("CheckBatch", _message(self.address, encode_batch, asked), self._deadline(timeout))
         except CheckError as error:
             return [settle(error, self.on_error)] * len(asked)
         return [decode(r) for r in answer.responses]
@@ -152,12 +132,11 @@ class Client(_Base):
         """Decides whether a response may be passed on; counts nothing. Errors as in `check`."""
         try:
             asked = _message(self.address, encode_inspection, request, response)
-            return decode(self._call("InspectResponse", asked, timeout))
+            return decode(self._call("InspectResponse", asked, self._deadline(timeout)))
         except CheckError as error:
             return _of_response(settle(error, self.on_error), response)
 
-    def _call(self, method: str, message: Any, timeout: float | None) -> Any:
-        deadline = self._deadline(timeout)
+    def _call(self, method: str, message: Any, deadline: float) -> Any:
         call = getattr(self._connected(), method)
         try:
             answer = call(message, timeout=self._left(deadline))
@@ -185,36 +164,25 @@ class Client(_Base):
             return self._service
 
     def close(self) -> None:
-        """A later call opens it again."""
         with self._lock:
             if self._channel is not None:
                 self._channel.close()
             self._channel = self._service = None
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class AsyncClient(_Base):
+class AsyncClient(_Channel, Asynchronous):
     """The same for asyncio. A client that meets another loop connects anew."""
 
-    async def check(self, request: Request, *, timeout: float | None = None) -> Verdict:
-        """Decides and counts one request. Raises CheckError if `on_error` is "raise"."""
-        try:
-            return decode(await self._call("Check", _message(self.address, encode, request), timeout))
-        except CheckError as error:
-            return settle(error, self.on_error)
+    async def _check(self, request: Request, deadline: float) -> Verdict:
+        return decode(await self._call("Check", _message(self.address, encode, request), deadline))
 
     async def check_many(self, requests: Iterable[Request], *, timeout: float | None = None) -> list[Verdict]:
         """Decides up to 100 requests in order; each verdict stands for itself. Errors as in `check`."""
         asked = list(requests)
         try:
-            answer = await self._call("CheckBatch", _message(self.address, encode_batch, asked), timeout)
+            answer = await self._call(
+                "CheckBatch", _message(self.address, encode_batch, asked), self._deadline(timeout)
+            )
         except CheckError as error:
             return [settle(error, self.on_error)] * len(asked)
         return [decode(r) for r in answer.responses]
@@ -223,12 +191,11 @@ class AsyncClient(_Base):
         """Decides whether a response may be passed on; counts nothing. Errors as in `check`."""
         try:
             asked = _message(self.address, encode_inspection, request, response)
-            return decode(await self._call("InspectResponse", asked, timeout))
+            return decode(await self._call("InspectResponse", asked, self._deadline(timeout)))
         except CheckError as error:
             return _of_response(settle(error, self.on_error), response)
 
-    async def _call(self, method: str, message: Any, timeout: float | None) -> Any:
-        deadline = self._deadline(timeout)
+    async def _call(self, method: str, message: Any, deadline: float) -> Any:
         call = getattr(await self._connected(), method)
         try:
             answer = await call(message, timeout=self._left(deadline))
@@ -258,18 +225,9 @@ class AsyncClient(_Base):
         return self._service
 
     async def close(self) -> None:
-        """A later call opens it again."""
         channel, self._channel = self._channel, None
         if channel is not None and self._owner is asyncio.get_running_loop():
             await channel.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
 
 def _of_response(verdict: Verdict, response: Response) -> Verdict:

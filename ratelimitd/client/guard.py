@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -17,15 +17,21 @@ _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """`trusted_hops`: our proxies, from the right of X-Forwarded-For. None: the policy's `client` decides."""
+    """`trusted_hops`: our proxies, from the right of X-Forwarded-For. None: the policy's `client` decides.
+
+    `exempt`: paths that are not checked, or one. `may_raise`: does this door know what to do with on_error="raise"?
+    """
 
     on_error: OnError
     trusted_hops: int | None
     body_limit: int
     domain: str
+    exempt: Collection[str] = ()
+    may_raise: bool = False
 
     def __post_init__(self) -> None:
-        validate(self.on_error)
+        validate(self.on_error, ("allow", "deny", "raise") if self.may_raise else ("allow", "deny"))
+        object.__setattr__(self, "exempt", frozenset([self.exempt] if isinstance(self.exempt, str) else self.exempt))
         if self.trusted_hops is not None and not 0 <= self.trusted_hops <= 32:
             raise ValueError(f"trusted_hops={self.trusted_hops}: must be 0 to 32, or None")
         if self.body_limit < 0:

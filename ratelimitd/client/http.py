@@ -1,68 +1,30 @@
-"""An HTTP/JSON client of a ratelimitd (`POST /v1/check`) that needs nothing but the standard library.
+"""HTTP/JSON clients of a ratelimitd (`POST /v1/check`) that need nothing but the standard library.
 
-Connections are kept alive, and shared between threads by taking turns. One that nobody used for `idle_seconds` by the
-wall clock is closed instead: a frozen Lambda does not see that its peer, or a load balancer between, is gone.
+Connections are kept alive, and taken in turns by the threads, or tasks, that share a client. The deadline is that of
+the whole call: a server that answers byte by byte gets no more time than one that is silent.
 """
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
-import threading
-import time
 from contextlib import suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from ratelimitd.client.form import decode, encode
-from ratelimitd.client.outcome import CheckError, OnError, settle, validate
+from ratelimitd.client.base import IDLE_SECONDS, Blocking
+from ratelimitd.client.door import Door, Kept, LostError
+from ratelimitd.client.http1 import Answer, AnswerError
+from ratelimitd.client.outcome import OnError
 from ratelimitd.client.request import Request
 from ratelimitd.client.verdict import Verdict
 
 if TYPE_CHECKING:
     import ssl
 
-IDLE_SECONDS = 240.0
-PATH = "/v1/check"
-MAX_ANSWER = 1 << 20  # bytes
-MAX_KEPT = 64  # connections
-
-# Statuses that are not verdicts, as codes. A request that the server would not read must not pass as if it had failed.
-_CODES = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "UNIMPLEMENTED",
-    405: "UNIMPLEMENTED",
-    408: "UNAVAILABLE",
-    413: "TOO_LARGE",
-    414: "TOO_LARGE",
-    415: "INVALID_ARGUMENT",
-    429: "RESOURCE_EXHAUSTED",
-    431: "TOO_LARGE",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
+_READ = 1 << 16  # bytes
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = "\0" + path[1:] if path.startswith("@") else path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-class _LostError(Exception):
-    """The connection ended before an answer began."""
-
-
-class HttpClient:
+class HttpClient(Blocking):
     """Blocking; for any number of threads.
 
     `address` is "HOST:PORT", "http://HOST:PORT", "https://HOST[:PORT]" or "unix:PATH"; `tls` an ssl.SSLContext with
@@ -82,136 +44,100 @@ class HttpClient:
         idle_seconds: float = IDLE_SECONDS,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        validate(on_error)
-        self.address = address
-        self.timeout = timeout
-        self.on_error = on_error
-        self._idle_seconds = idle_seconds
-        self._tls = tls
-        self._unix = address.removeprefix("unix:") if address.startswith("unix:") else ""
-        url = urlsplit(address if "://" in address else f"http://{address}")
-        if not self._unix and (url.scheme not in ("http", "https") or not url.hostname or url.path not in ("", "/")):
-            raise ValueError(f"{address!r}: must be HOST:PORT, http://HOST:PORT, https://HOST or unix:PATH")
-        self._secure = not self._unix and url.scheme == "https"
-        self._host = url.hostname or ""
-        self._port = url.port
-        self._lock = threading.Lock()
-        self._kept: list[tuple[http.client.HTTPConnection, float]] = []
-        self._owner = os.getpid()
-        self._headers = {"Content-Type": "application/json", "User-Agent": "ratelimitd-client"}
-
-    def check(self, request: Request, *, timeout: float | None = None) -> Verdict:
-        """Decides and counts one request. Raises CheckError if `on_error` is "raise"."""
-        try:
-            return self._check(request, time.monotonic() + (self.timeout if timeout is None else timeout))
-        except CheckError as error:
-            return settle(error, self.on_error)
+        super().__init__(address, timeout, on_error, idle_seconds)
+        self._door = Door(address, tls)
+        self._kept: Kept[socket.socket] = Kept(idle_seconds)
 
     def close(self) -> None:
         """Closes the connections that nobody uses. A later call opens a new one."""
-        with self._lock:
-            kept, self._kept = self._kept, []
-        for connection, _ in kept:
+        for connection in self._kept.all(os.getpid()):
             connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _check(self, request: Request, deadline: float) -> Verdict:
+        asked = self._door.question(request)
         try:
-            body = encode(request)
-        except (TypeError, ValueError) as error:
-            raise CheckError(self.address, "INVALID_ARGUMENT", str(error)) from None
-        try:
-            try:
-                status, answer = self._exchange(body, deadline, self._take())
-            except _LostError:
-                status, answer = self._exchange(body, deadline, None)
-        except TimeoutError:
-            raise CheckError(self.address, "DEADLINE_EXCEEDED", "no answer in time") from None
-        except (OSError, http.client.HTTPException, _LostError) as error:
-            said = str(error.__cause__ or error) or type(error).__name__
-            raise CheckError(self.address, "UNAVAILABLE", said) from None
-        return self._read(status, answer)
+            return self._door.verdict(self._asked(asked, deadline))
+        except (OSError, AnswerError, LostError) as error:
+            raise self._door.failed(error) from None
 
-    def _read(self, status: int, answer: bytes) -> Verdict:
-        if status != 200:
-            code = _CODES.get(status, "UNKNOWN")
-            raise CheckError(self.address, code, f"HTTP {status}: {answer[:200].decode('utf-8', 'replace')}".strip())
-        try:
-            return decode(answer)
-        except ValueError as error:
-            raise CheckError(self.address, "INTERNAL", f"this is no verdict: {error}") from None
-
-    def _exchange(
-        self, body: bytes, deadline: float, connection: http.client.HTTPConnection | None
-    ) -> tuple[int, bytes]:
-        """Sends once. Raises _LostError when the connection ended before an answer began, OSError, HTTPException."""
-        connection = connection or self._open(_left(deadline))
-        done = False
-        try:
-            try:
-                if connection.sock is None:
-                    connection.timeout = _left(deadline)
-                    connection.connect()
-                connection.sock.settimeout(_left(deadline))
-                with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had read all
-                    connection.request("POST", PATH, body, self._headers)
-                connection.sock.settimeout(_left(deadline))
-                response = connection.getresponse()
-            except (ConnectionError, http.client.BadStatusLine) as error:
-                raise _LostError from error
-            if connection.sock is not None:
-                connection.sock.settimeout(_left(deadline))
-            answer = response.read(MAX_ANSWER)
-            if not response.isclosed() and response.read(1):
-                raise http.client.HTTPException(f"the answer is longer than {MAX_ANSWER} bytes")
-            done = connection.sock is not None and response.status != 503
-        finally:
-            if done:
-                self._give(connection)
-            else:
-                connection.close()
-        return response.status, answer
-
-    def _open(self, timeout: float) -> http.client.HTTPConnection:
-        if self._unix:
-            return _UnixConnection(self._unix, timeout)
-        if self._secure:
-            options: dict[str, Any] = {"context": self._tls} if self._tls else {}
-            return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, **options)
-        return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
-
-    def _take(self) -> http.client.HTTPConnection | None:
-        """The connection that was used last, unless that is too long ago or another process's."""
-        with self._lock:
-            if self._owner != os.getpid():
-                self._owner, self._kept = os.getpid(), []
-            if not self._kept:
-                return None
-            connection, used = self._kept.pop()
-            if time.time() - used < self._idle_seconds:
-                return connection
-            stale, self._kept = [connection, *(c for c, _ in self._kept)], []
-        for connection in stale:  # the others were used even longer ago
+    def _asked(self, asked: bytes, deadline: float) -> Answer:
+        kept, stale = self._kept.take(os.getpid())
+        for connection in stale:
             connection.close()
-        return None
+        try:
+            return self._exchange(asked, deadline, kept)
+        except LostError:
+            return self._exchange(asked, deadline, None)
 
-    def _give(self, connection: http.client.HTTPConnection) -> None:
-        with self._lock:
-            if len(self._kept) < MAX_KEPT and self._owner == os.getpid():
-                self._kept.append((connection, time.time()))
+    def _exchange(self, asked: bytes, deadline: float, kept: socket.socket | None) -> Answer:
+        """Sends once. Raises LostError when the connection ended before an answer began, OSError, AnswerError."""
+        answer, connection, done = Answer(), kept, False
+        try:
+            if connection is None:
+                connection = self._connected(deadline)
+            with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had read all
+                self._send(connection, asked, deadline)
+            self._receive(connection, answer, deadline)
+            done = answer.keeps and answer.status != 503
+        except self._door.lost as error:
+            raise error if answer.has_begun else LostError from error
+        finally:
+            if connection is not None and not (done and self._kept.give(os.getpid(), connection)):
+                connection.close()
+        return answer
+
+    def _send(self, connection: socket.socket, asked: bytes, deadline: float) -> None:
+        left = memoryview(asked)
+        while left:
+            connection.settimeout(self._left(deadline))
+            left = left[connection.send(left) :]
+
+    def _receive(self, connection: socket.socket, answer: Answer, deadline: float) -> None:
+        while True:
+            connection.settimeout(self._left(deadline))
+            data = connection.recv(_READ)
+            if not data and not answer.has_begun:
+                raise ConnectionResetError("the server hung up without an answer")
+            if answer.feed(data):
                 return
-        connection.close()
 
+    def _connected(self, deadline: float) -> socket.socket:
+        """A new connection, hands shaken. Raises OSError."""
+        if self._door.unix:
+            return self._opened(socket.AF_UNIX, self._door.unix, deadline)
+        failed: OSError | None = None
+        for family, _, _, _, where in socket.getaddrinfo(self._door.host, self._door.port, type=socket.SOCK_STREAM):
+            try:
+                opened = self._opened(family, where, deadline)
+            except OSError as error:
+                failed = error
+            else:
+                return self._sealed(opened, deadline) if self._door.secure else opened
+        raise failed or OSError("the name has no address")
 
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
+    def _opened(self, family: int, where: object, deadline: float) -> socket.socket:
+        opened = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            opened.settimeout(self._left(deadline))
+            opened.connect(where)  # type: ignore[arg-type]
+            if family != socket.AF_UNIX:
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    def _sealed(self, opened: socket.socket, deadline: float) -> socket.socket:
+        try:
+            host = self._door.host
+            sealed = self._door.context().wrap_socket(opened, server_hostname=host, do_handshake_on_connect=False)
+        except BaseException:
+            opened.close()
+            raise
+        try:
+            sealed.settimeout(self._left(deadline))
+            sealed.do_handshake()
+        except BaseException:
+            sealed.close()
+            raise
+        return sealed

@@ -50,16 +50,13 @@ class RateLimitMiddleware:
         attributes: Callable[[Environ], Mapping[str, str]] | None = None,
         exempt: Collection[str] = (),
     ) -> None:
-        if on_error not in ("allow", "deny"):
-            raise ValueError(f"on_error={on_error!r}: must be allow or deny")
         self.app = app
         self._client = client
-        self._guard = Guard(on_error, trusted_hops, body_limit, domain)
+        self._guard = Guard(on_error, trusted_hops, body_limit, domain, exempt)
         self._attributes = attributes
-        self._exempt = frozenset([exempt] if isinstance(exempt, str) else exempt)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if environ.get("PATH_INFO", "") in self._exempt:
+        if environ.get("PATH_INFO", "") in self._guard.exempt:
             return self.app(environ, start_response)
         verdict = self._verdict(environ)
         if verdict.allowed:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ratelimitd.client import CheckError, Client, HttpClient, Request, http
+from ratelimitd.client import CheckError, Client, HttpClient, Request, door, http
 
 from .limiter import Limiter
 
@@ -109,7 +109,7 @@ def test_a_connection_that_froze_is_not_used(limiter: Limiter, monkeypatch: pyte
     with HttpClient(limiter.http) as client:
         client.check(LOGIN)
         wall = time.time() + 241
-        monkeypatch.setattr(http.time, "time", lambda: wall)
+        monkeypatch.setattr(door.time, "time", lambda: wall)
         client.check(LOGIN)
     assert limiter.connections == 2
 

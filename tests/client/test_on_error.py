@@ -5,13 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Any
 
 import pytest
 
-from ratelimitd.client import AsyncClient, CheckError, Client, HttpClient, Request, Response, channel, outcome
+from ratelimitd.client import (
+    AsyncClient,
+    AsyncHttpClient,
+    CheckError,
+    Client,
+    HttpClient,
+    Request,
+    Response,
+    channel,
+    outcome,
+)
 from ratelimitd.client.outcome import made_up
 
+from .asking import KINDS, ask
 from .limiter import Limiter
 
 NOWHERE = "127.0.0.1:1"
@@ -23,28 +33,11 @@ def outspoken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcome, "_complaints", outcome._Complaints())
 
 
-def ask(kind: str, on_error: Any, address: str, request: Request) -> Any:
-    if kind == "http":
-        return HttpClient(address, on_error=on_error, timeout=0.5).check(request)
-    if kind == "grpc":
-        with Client(address, on_error=on_error, timeout=0.5) as client:
-            return client.check(request)
-
-    async def run() -> Any:
-        async with AsyncClient(address, on_error=on_error, timeout=0.5) as client:
-            return await client.check(request)
-
-    return asyncio.run(run())
-
-
-KINDS = pytest.mark.parametrize("kind", ["http", "grpc", "aio"])
-
-
 @KINDS
 @pytest.mark.parametrize(("on_error", "allowed", "status"), [("allow", True, 200), ("deny", False, 503)])
 def test_nobody_there(kind: str, on_error: str, allowed: bool, status: int, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "ratelimitd"):
-        verdict = ask(kind, on_error, NOWHERE, Request())
+        verdict = ask(kind, NOWHERE, on_error=on_error, timeout=0.5)
     assert (verdict.allowed, verdict.status, verdict.reason) == (allowed, status, "no_answer")
     assert "UNAVAILABLE" in verdict.error
     assert verdict.retry_after == (None if allowed else 1)
@@ -56,7 +49,7 @@ def test_nobody_there(kind: str, on_error: str, allowed: bool, status: int, capl
 @KINDS
 def test_raise_is_the_default(kind: str) -> None:
     with pytest.raises(CheckError, match="UNAVAILABLE"):
-        ask(kind, "raise", NOWHERE, Request())
+        ask(kind, NOWHERE, timeout=0.5)
 
 
 @KINDS
@@ -71,12 +64,12 @@ def test_raise_is_the_default(kind: str) -> None:
 )
 def test_a_refused_request_does_not_pass_as_a_failure(kind: str, request_: Request, limiter: Limiter) -> None:
     """A client chooses what it sends; it must not be able to choose to be let through."""
-    verdict = ask(kind, "allow", limiter.grpc, request_)
+    verdict = ask(kind, limiter.grpc, request_, on_error="allow", timeout=10)
     assert (verdict.allowed, verdict.status, verdict.reason) == (False, 400, "refused")
 
 
 def test_an_unknown_outcome_is_a_fault_of_the_caller() -> None:
-    for kind in (HttpClient, Client, AsyncClient):
+    for kind in (HttpClient, AsyncHttpClient, Client, AsyncClient):
         with pytest.raises(ValueError, match="must be one of allow, deny, raise"):
             kind(on_error="maybe")  # type: ignore[arg-type]
 

@@ -36,7 +36,7 @@ def guarded(
     `trusted_hops` counts the balancer itself. `body_limit`: bytes of the body that are sent along; more is cut off and
     said so. The balancer's health checks, which are nobody's request, are answered 200 here.
     """
-    guard = Guard(on_error, trusted_hops, body_limit, domain)
+    guard = Guard(on_error, trusted_hops, body_limit, domain, may_raise=True)
 
     def decorate(handler: Handler) -> Handler:
         @wraps(handler)
