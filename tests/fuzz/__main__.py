@@ -20,8 +20,8 @@ from ratelimitd.waf.injection import InjectionError, injection_library
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 BUILD = ROOT / "build" / "fuzz"
-ROOMS = ("bytes", "wire")
-LIBRARIES = ("-lnghttp2", "-lz", "-lcrypto", "-lpcre2-8", "-lbrotlidec", "-lxml2", "-ldl")
+SOURCES = ("bytes/*.cc", "wire/*.cc", "net/tls.cc", "net/tls_identity.cc")
+LIBRARIES = ("-lnghttp2", "-lz", "-lssl", "-lcrypto", "-lpcre2-8", "-lbrotlidec", "-lxml2", "-ldl")
 FLAGS = (
     "-std=c++20",
     "-O1",
@@ -34,7 +34,7 @@ FLAGS = (
 SANITIZERS = "address,undefined"
 MARCH = ("-march=x86-64-v2",) if os.uname().machine == "x86_64" else ()
 # Bytes of an input; what is slow by design gets less.
-LONGEST = {"transform": 512, "pcre": 512, "inflate": 2048, "http2": 2048, "http1": 2048, "messages": 2048}
+LONGEST = {"transform": 512, "pcre": 512, "inflate": 2048, "http2": 2048, "http1": 2048, "messages": 2048, "tls": 1024}
 JOBS = os.cpu_count() or 1
 
 
@@ -67,7 +67,7 @@ class Compiler:
 
     def build(self, names: list[str]) -> None:
         """Every target as a program in build/fuzz."""
-        rooms = sorted(source for room in ROOMS for source in (ROOT / "ext" / room).glob("*.cc"))
+        rooms = sorted(source for some in SOURCES for source in (ROOT / "ext").glob(some))
         with ThreadPoolExecutor(JOBS) as pool:
             objects = list(pool.map(lambda s: self.compile(s, f"fuzzer-no-link,{SANITIZERS}"), rooms))
             mains = list(pool.map(lambda n: self.compile(HERE / f"{n}.cc", f"fuzzer-no-link,{SANITIZERS}"), names))

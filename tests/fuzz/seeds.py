@@ -209,6 +209,39 @@ def http1() -> Iterator[bytes]:
         yield start + request
 
 
+def sized(content: bytes, width: int = 2) -> bytes:
+    return len(content).to_bytes(width, "big") + content
+
+
+def client_hello() -> bytes:
+    """Of TLS 1.2, in a record of its own (RFC 5246, 7.4.1.2): P-256, ECDSA, ALPN."""
+    extensions = (
+        (10, sized(b"\x00\x17")),  # supported_groups
+        (13, sized(b"\x04\x03")),  # signature_algorithms
+        (16, sized(sized(b"h2", 1) + sized(b"http/1.1", 1))),
+    )
+    listed = b"".join(kind.to_bytes(2, "big") + sized(content) for kind, content in extensions)
+    body = b"\x03\x03" + bytes(32) + b"\x00" + sized(b"\xc0\x2b\xc0\x2f") + b"\x01\x00" + sized(listed)
+    return b"\x16\x03\x01" + sized(b"\x01" + sized(body, 3))
+
+
+def tls() -> Iterator[bytes]:
+    """What is no TLS; a ClientHello, whole and cut; then clients whose bytes are passed on as they are, or spoilt."""
+    whole = client_hello()
+    yield b"\x00\xff" + whole
+    yield b"\x01\x00" + whole[:60]
+    yield b"\x00\xff" + whole[:3] + b"\xff\xff" + whole[5:]
+    yield b"\x00\xffGET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    yield b"\x00\xff\x15\x03\x03\x00\x02\x02\x28"
+    untouched, act = b"\x00" * 3, b"\x11\x20\x00"
+    for how in (0x08, 0x09, 0x0A, 0x0D, 0x0F):
+        yield bytes([how]) + untouched + act * 3 + b"\x28\x00"
+        yield bytes([how]) + b"\x80\x00\x2b\x01" + untouched
+    yield b"\x0c" + untouched + act + b"\x01\x08\x80\x00\x10\x01" + act  # a sealed record with an error
+    yield b"\x0c" + untouched + b"\x02\x00" * 12 + act  # new keys
+    yield b"\x0c\x40\x00" + untouched + act  # byte by byte
+
+
 def corpora() -> dict[str, list[bytes]]:
     return {
         "transform": list(transform()),
@@ -223,6 +256,7 @@ def corpora() -> dict[str, list[bytes]]:
         "http2": list(http2()),
         "http1": list(http1()),
         "json": JSON_REQUESTS,
+        "tls": list(tls()),
         "injection": [text[:300] for text in texts()],
     }
 
