@@ -23,8 +23,8 @@ def bare(entry: str) -> str:
     """The address without port and brackets: "[2001:db8::1]:443" -> "2001:db8::1". Empty: it is no address."""
     text = entry.strip()
     if text.startswith("["):
-        text, _, port = text[1:].partition("]")
-        if port and not (port.startswith(":") and port[1:].isdigit()):
+        text, closed, port = text[1:].partition("]")
+        if not closed or (port and not (port.startswith(":") and port[1:].isdigit())):
             return ""
     elif text.count(":") == 1:
         text, _, port = text.partition(":")

@@ -23,7 +23,8 @@ from ratelimitd.client.address import AddressError, bare, client
         ("203.0.113.7\0", ""),
         ("1.2.3.4.5", ""),
         ("::g", ""),
-        ("[203.0.113.7", "203.0.113.7"),
+        ("[203.0.113.7", ""),
+        ("[2001:db8::1", ""),
     ],
 )
 def test_addresses_are_read_without_port_and_brackets(entry: str, address: str) -> None:

@@ -137,7 +137,7 @@ class _Door:
         try:
             identity = self.authenticate(asked)
             if identity is not None:
-                answers.flat(identity.context)
+                _check(identity)
         except Exception as error:
             if str(error) == "Unauthorized":  # as authorizers say it
                 raise Unauthorized from None
@@ -174,6 +174,14 @@ class _Door:
         if self.http_api == "simple" and isinstance(event, Mapping) and event.get("version") == "2.0":
             return answers.simple(verdict.allowed, context)
         return answers.policy("unknown", verdict.allowed, error.arn or "*", context)
+
+
+def _check(identity: Identity) -> None:
+    """Raises ValueError, AttributeError or TypeError for what could not be told to the limiter or to API Gateway."""
+    answers.flat(identity.context)
+    texts = (identity.principal, identity.usage_key, *identity.attributes, *identity.attributes.values())
+    if not identity.principal or not all(isinstance(text, str) for text in texts):
+        raise ValueError("an identity: expected a principal, and texts alone as attributes")
 
 
 _DENIED = Verdict(allowed=False, status=403, reason="no_answer")
