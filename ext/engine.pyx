@@ -93,6 +93,9 @@ from ratelimitd._ext.snapshot cimport (
     snapshot_rate,
 )
 from ratelimitd._ext.tell cimport tell_private
+from ratelimitd._ext.waf.answers cimport (
+    answers_free, answers_new, answers_put, answers_stats, answers_take, waf_answers_stats, waf_question,
+)
 from ratelimitd._ext.waf.layout cimport waf_moment
 from ratelimitd._ext.waf.records cimport records_free, records_new, records_stats, waf_records_stats
 from ratelimitd._ext.waf.trace cimport waf_trace_request
@@ -137,6 +140,7 @@ cdef extern from "<unistd.h>" nogil:
     int usleep(unsigned int microseconds)
 
 
+MOST_ANSWERS = 65_536       # of blocklists, 40 bytes each
 KEYS_FOR_A_RECORD = 16      # max_keys allows for one record of the rules' collections for so many keys of limits
 METHODS = (
     "envoy_check", "check", "check_batch", "inspect_response", "health", "reflection", "unknown", "http_check",
@@ -188,6 +192,7 @@ cdef class Engine:
     cdef rl_spine spine
     cdef object _swapping         # one swap at a time; not held while a policy compiles
     cdef object _lock             # the rest: the control worker, rings, counters; never held for long
+    cdef dict _answered           # what questions of blocklists came to
     cdef dict _slots              # (kind, domain, name) -> metric slot
     cdef dict _rule_slots         # (domain, rule) -> slot of its matches
     cdef dict _programs           # plan.Program -> compiled program, of the current snapshot
@@ -243,6 +248,10 @@ cdef class Engine:
         self.shared.records = records_new(max(1, max_keys // KEYS_FOR_A_RECORD))
         if self.shared.records == NULL:
             raise EngineError(f"cannot reserve memory for the collections of {max_keys} keys: lower max_keys")
+        self.shared.answers = answers_new(MOST_ANSWERS)
+        if self.shared.answers == NULL:
+            raise MemoryError
+        self._answered = {"listed": 0, "not_listed": 0, "failed": 0}
         self.shared.bans = bans_new(max_bans)
         if self.shared.bans == NULL:
             raise EngineError(f"max_bans: {max_bans}, must be 1 to 16777216 and fit into memory")
@@ -298,6 +307,7 @@ cdef class Engine:
         if self.shared.table != NULL:
             table_free(self.shared.table)
         records_free(self.shared.records)
+        answers_free(self.shared.answers)
         bans_free(self.shared.bans)
 
     # ---- the policy
@@ -809,14 +819,35 @@ cdef class Engine:
                 out += ring_pop(&self.shared.workers[index].ring, limit - len(out))
         return out
 
+    # ---- what blocklists know
+
+    def questions(self, limit=64):
+        cdef waf_question question
+        out = []
+        while len(out) < limit and answers_take(self.shared.answers, &question):
+            name = question.name[:question.size]
+            out.append(((<char *>&question.digest)[:sizeof(question.digest)], name, name[question.service:]))
+        return out
+
+    def answer(self, bytes digest, uint32_t address, double seconds, *, failed=False, now_ns=None):
+        cdef key_digest key
+        cdef int64_t now = time.time_ns() if now_ns is None else now_ns
+        if len(digest) != sizeof(key):
+            raise EngineError(f"digest: {len(digest)} bytes, must be {sizeof(key)}")
+        memcpy(&key, <const char *>digest, sizeof(key))
+        answers_put(self.shared.answers, &key, address, now // 1000000, <int64_t>(seconds * 1000))
+        self._answered["failed" if failed else "listed" if address else "not_listed"] += 1
+
     def stats(self):
         cdef table_stats table
+        cdef waf_answers_stats answers
         cdef waf_records_stats records
         cdef uint32_t index
         with self._lock:
             self._reclaim()
             table_get_stats(self.shared.table, &table)
             records_stats(self.shared.records, &records)
+            answers_stats(self.shared.answers, &answers)
             decisions, limits, watched = self._counts()
             return {
                 "server": self._server_stats(),
@@ -851,6 +882,14 @@ cdef class Engine:
                     "max_records": records.max_records,
                     "evicted": records.evicted,
                     "bytes": records.bytes,
+                },
+                "blocklists": {
+                    "answers": answers.answers,
+                    "max_answers": answers.max_answers,
+                    "evicted": answers.evicted,
+                    "asked": answers.asked,
+                    "dropped": answers.dropped,
+                    **self._answered,
                 },
                 "sync": self._flush.stats() if self._flush is not None else None,
                 "bans": self._ban_stats(),

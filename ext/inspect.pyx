@@ -39,6 +39,7 @@ cdef const waf_moment *inspect_moment(
         mine.moment.client.data = mine.client
         mine.moment.client.size = rl_address_format(&client, mine.client)
     mine.moment.records = self.records
+    mine.moment.answers = self.answers
     mine.moment.secret = check_secret(self)
     mine.moment.dry_run = request.dry_run
     return &mine.moment

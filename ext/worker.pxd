@@ -9,6 +9,7 @@ from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, counter_table, table_hi
 from ratelimitd._ext.match.attributes cimport rl_attributes
 from ratelimitd._ext.match.matcher cimport rl_match_scratch
 from ratelimitd._ext.snapshot cimport snapshot, snapshot_rate
+from ratelimitd._ext.waf.answers cimport waf_answers
 from ratelimitd._ext.waf.layout cimport waf_moment, waf_result, waf_scratch
 from ratelimitd._ext.waf.records cimport waf_records
 
@@ -87,6 +88,7 @@ cdef struct check_shared:
     snapshot *current           # published; swapped by the control plane
     counter_table *table
     waf_records *records        # what rules keep between requests
+    waf_answers *answers        # what blocklists have said
     ban_table *bans
     key_secret *secret          # swapped by the control plane; see check_secret
     uint32_t sample             # 1 in N allowed checks is logged, or fewer; 0: none

@@ -270,6 +270,7 @@ class Engine:
          "rules": [{"domain", "rule", "count"}],   # rules that matched; without names: those that found no counter
          "table": {"keys", "max_keys", "inserted", "evicted", "expired", "sketched", "bytes"},
          "collections": {"records", "max_records", "evicted", "bytes"},   # what rules keep between requests
+         "blocklists": {"answers", "max_answers", "evicted", "asked", "dropped", "listed", "not_listed", "failed"},
          "sync": {"dirty", "packed", "merged", "skipped"} or None,   # counters to flush; records since start. skipped:
                                                                      # merged too late, their counter was gone
          "bans": {"banned", "records", "max_bans", "made", "evicted", "forgotten"},
@@ -278,6 +279,14 @@ class Engine:
          "limits_truncated": int,   # checks to which more limits applied than one check counts
          "ring": {"lost"}, "generation": int}
         """
+
+    def questions(self, limit: int = 64) -> list[tuple[bytes, bytes, bytes]]:
+        """What workers want to know of blocklists: (digest, what to ask the DNS for, the list's part of it)."""
+
+    def answer(
+        self, digest: bytes, address: int, seconds: float, *, failed: bool = False, now_ns: int | None = None
+    ) -> None:
+        """What a question came to, for so long. `address`: IPv4 as a number; 0: not listed, or nobody knows."""
 
     def events(self, limit: int = 1024) -> list[Event]: ...
     def lookup(

@@ -27,6 +27,7 @@ from ratelimitd._engine import Engine, Prepared
 from ratelimitd.admin import server as admin
 from ratelimitd.admin.context import Context
 from ratelimitd.admin.guard import Tokens
+from ratelimitd.blocklists import Blocklists
 from ratelimitd.errors import EngineError, SettingsError
 from ratelimitd.log import Logger, Pump, configure
 from ratelimitd.notify import notify
@@ -137,6 +138,7 @@ class Process:
             denials_per_second=settings.log_denials,
             server=process_settings.server_options(settings),
         )
+        self._blocklists = Blocklists(self._engine, log, settings.dns)
         self._pump = Pump(self._engine, log, self._top, values=settings.log_values)
         wanted = self._import = import_of(settings)
         path = policy_path(settings)
@@ -210,6 +212,7 @@ class Process:
         yield_to_workers()
         self._pump.start()
         self._spawn("reload", self._reloader.run())
+        self._spawn("blocklists", self._blocklists.run())
         if self._cluster is not None:
             self._spawn("cluster", self._cluster.run())
         if self._certificates is not None:

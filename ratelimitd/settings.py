@@ -103,6 +103,13 @@ class Settings:
         metavar="DIR",
     )
 
+    dns: str = _setting(
+        "",
+        "The DNS server that blocklists are asked through (@rbl): ADDRESS or ADDRESS:PORT. Unset: the system's.",
+        _SERVE,
+        metavar="ADDRESS",
+    )
+
     redis: str = _setting(
         "",
         "Shares counts with other nodes: redis://[USER:PASSWORD@]HOST:PORT[,HOST:PORT...][/DATABASE or /SERVICE], "

@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "cache": (),
     "log": ("_engine", "redact", "top"),
     "background": (),
+    "blocklists": ("errors", "log"),
     "sync": ("_engine", "errors", "log"),
     "certificates": ("_engine", "errors", "log"),
     "reload": ("_engine", "policy", "waf", "errors", "log", "background"),

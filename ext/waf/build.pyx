@@ -576,6 +576,7 @@ cdef waf_program *waf_build(object ir, object cache_dir, bint direct=False) exce
         program.response_score_slot = builder.slot_of[b"tx." + ir.response_score] if ir.response_score else -1
         builder.response(ir)
         builder.collections(ir)
+        program.blocklist_key = kept(program, ir.blocklist_key)
         if ir.places:
             builder.places(ir.places)
         answers = plan.of_responses(ir)

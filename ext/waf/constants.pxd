@@ -64,11 +64,19 @@ cdef extern from "waf/constants.h" nogil:
         WAF_MULTIPART_INVALID_PART
         WAF_MULTIPART_INVALID_HEADER_FOLDING
         WAF_MULTIPART_FILE_LIMIT_EXCEEDED
+        WAF_TIME
         WAF_DURATION
         WAF_TIME_EPOCH
+        WAF_TIME_DAY
+        WAF_TIME_HOUR
+        WAF_TIME_MIN
         WAF_SESSIONID
         WAF_USERID
         WAF_WEBAPPID
+        WAF_TIME_MON
+        WAF_TIME_SEC
+        WAF_TIME_WDAY
+        WAF_TIME_YEAR
         WAF_TX
         WAF_IP
         WAF_GLOBAL
@@ -108,6 +116,7 @@ cdef extern from "waf/constants.h" nogil:
         WAF_OP_VERIFY_SVNR
         WAF_OP_RX_GLOBAL
         WAF_OP_GEO_LOOKUP
+        WAF_OP_BLOCKLIST
         WAF_CHANGE_SET
         WAF_CHANGE_ADD
         WAF_CHANGE_SUBTRACT

@@ -7,6 +7,7 @@ from ratelimitd._ext.bytes.uri cimport rl_uri, rl_uri_read
 from ratelimitd._ext.core cimport rl_pair, rl_request, rl_view
 from ratelimitd._ext.scan.arena cimport arena_commit, arena_reserve
 from ratelimitd._ext.waf.constants cimport *
+from ratelimitd._ext.waf.clock cimport is_time, time_text
 from ratelimitd._ext.waf.layout cimport WAF_FIELDS, waf_field, waf_program, waf_scratch, waf_value
 from ratelimitd._ext.waf.store cimport value_set_number, value_text
 
@@ -273,6 +274,9 @@ cdef bint computed(waf_scratch *scratch, uint16_t variable, rl_view *value) noex
         number = 0
     elif variable == WAF_TIME_EPOCH:
         number = scratch.moment.now_ms // 1000
+    elif is_time(variable):
+        value[0] = time_text(scratch, variable)
+        return True
     else:
         return False
     value[0] = digits(scratch, number)

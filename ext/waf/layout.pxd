@@ -8,6 +8,7 @@ from ratelimitd._ext.core cimport rl_request, rl_view
 from ratelimitd._ext.limit.key cimport key_digest, key_secret
 from ratelimitd._ext.scan.arena cimport scan_arena
 from ratelimitd._ext.scan.database cimport shared_database
+from ratelimitd._ext.waf.answers cimport waf_answers
 from ratelimitd._ext.waf.maxminddb cimport MMDB_s
 from ratelimitd._ext.waf.records cimport waf_records
 from ratelimitd._ext.waf.regexes cimport shared_regex
@@ -217,6 +218,7 @@ cdef struct waf_program:
     uint32_t collection_timeout  # seconds
     rl_view application
     MMDB_s *places               # of @geoLookup, or NULL
+    rl_view blocklist_key        # of httpBL
     int32_t place_slots[9]       # WAF_PLACE_NAMES: where GEO's variables are in the store
     shared_regex **regexes
     uint32_t regex_count
@@ -239,7 +241,8 @@ cdef struct waf_moment:
     rl_view domain
     rl_view client               # the client's address; empty: the peer's
     waf_records *records         # what is kept between requests; NULL: nothing is
-    const key_secret *secret     # of the records' keys
+    const key_secret *secret     # of the records' and the answers' keys
+    waf_answers *answers         # of blocklists; NULL: nobody is listed
     uint8_t dry_run              # looks at the records and changes none
 
 
@@ -389,4 +392,6 @@ cdef struct waf_scratch:
     const waf_moment *moment
     waf_collection collections[5]   # WAF_COLLECTIONS
     uint8_t answering            # a response is inspected
+    int64_t zone_until_s         # until then, since the epoch, the clock on the wall is zone_s ahead of UTC
+    int64_t zone_s
     uint32_t rule_score          # of the running rule

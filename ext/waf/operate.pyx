@@ -6,6 +6,7 @@ from ratelimitd._ext.bytes.pcre cimport RL_PCRE_GROUPS, rl_pcre, rl_pcre_match, 
 from ratelimitd._ext.core cimport rl_view
 from ratelimitd._ext.scan.hs cimport hs_scan
 from ratelimitd._ext.waf.constants cimport *
+from ratelimitd._ext.waf.blocklist cimport blocklist_has
 from ratelimitd._ext.waf.layout cimport WAF_CAPTURES, waf_link, waf_scratch
 from ratelimitd._ext.waf.places cimport places_find
 from ratelimitd._ext.waf.store cimport value_set_text
@@ -171,6 +172,8 @@ cdef bint matches(waf_scratch *scratch, const waf_link *link, rl_view argument, 
         return verify(scratch, link, value)
     if link.op == WAF_OP_GEO_LOOKUP:
         return places_find(scratch, value)
+    if link.op == WAF_OP_BLOCKLIST:
+        return blocklist_has(scratch, link, argument, value)
     return False
 
 

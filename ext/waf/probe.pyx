@@ -4,10 +4,13 @@ from libc.stdlib cimport calloc, free
 
 from ratelimitd._ext.convert cimport Request, Response
 from ratelimitd._ext.core cimport rl_view
+from ratelimitd._ext.waf.answers cimport (
+    answers_find, answers_free, answers_new, answers_put, answers_stats, answers_take, waf_answers, waf_answers_stats, waf_question,
+)
 from ratelimitd._ext.waf.build cimport waf_build, waf_databases, waf_free
 from ratelimitd._ext.waf.constants cimport WAF_SOURCES
 from ratelimitd._ext.waf.layout cimport waf_moment, waf_program, waf_result, waf_scratch, waf_value
-from ratelimitd._ext.limit.key cimport key_secret
+from ratelimitd._ext.limit.key cimport key_digest, key_hash, key_secret
 from ratelimitd._ext.waf.records cimport (
     records_add, records_free, records_new, records_stats, waf_change, waf_records, waf_records_stats,
 )
@@ -69,16 +72,61 @@ cdef class Records:
         return total
 
 
+cdef class Answers:
+    """What blocklists have said, shared by the programs that are given it."""
+
+    cdef waf_answers *data
+    cdef key_secret secret
+
+    def __init__(self, uint64_t max_answers=1024):
+        self.data = answers_new(max_answers)
+        self.secret.k0 = 1
+        self.secret.k1 = 2
+        if self.data == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        answers_free(self.data)
+
+    def stats(self) -> dict:
+        cdef waf_answers_stats stats
+        answers_stats(self.data, &stats)
+        return stats
+
+    cdef key_digest digest(self, bytes name):
+        cdef key_digest digest
+        key_hash(&self.secret, <const char *>name, len(name), &digest)
+        return digest
+
+    def find(self, bytes name, int64_t now_ms=0, bint look=False) -> int:
+        cdef key_digest digest = self.digest(name)
+        return answers_find(self.data, &digest, rl_view(<const char *>name, <uint32_t>len(name)), 0, now_ms, look)
+
+    def put(self, bytes name, uint32_t address, int64_t now_ms=0, int64_t for_ms=60000):
+        cdef key_digest digest = self.digest(name)
+        answers_put(self.data, &digest, address, now_ms, for_ms)
+
+    def questions(self) -> list:
+        """(name, the blocklist's part of it) of all that wait."""
+        cdef waf_question question
+        found = []
+        while answers_take(self.data, &question):
+            name = question.name[:question.size]
+            found.append((name, name[question.service:]))
+        return found
+
+
 cdef class Program:
     cdef waf_program *program
     cdef waf_scratch *scratch
     cdef waf_result *result
     cdef waf_moment moment
     cdef Records records
+    cdef Answers answers
     cdef bytes domain
     cdef Request asked          # the last one: the store may point into it
 
-    def __init__(self, program, cache_dir=None, bint direct=False, Records records=None, bytes domain=b""):
+    def __init__(self, program, cache_dir=None, bint direct=False, Records records=None, bytes domain=b"", Answers answers=None):
         """direct: without any of the shortcuts of scanning. Without records nothing outlives a request."""
         self.records = records
         self.domain = domain
@@ -86,6 +134,10 @@ cdef class Program:
         if records is not None:
             self.moment.records = records.data
             self.moment.secret = &records.secret
+        self.answers = answers
+        if answers is not None:
+            self.moment.answers = answers.data
+            self.moment.secret = &answers.secret
         self.result = <waf_result *>calloc(1, sizeof(waf_result))
         self.scratch = waf_scratch_new()
         self.program = waf_build(program, cache_dir, direct)

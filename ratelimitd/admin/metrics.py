@@ -98,6 +98,7 @@ class EngineCollector(Collector):
         yield from self._scan(stats["scan"])
         yield from self._responses(stats["responses"])
         yield from self._collections(stats["collections"])
+        yield from self._blocklists(stats["blocklists"])
         yield self._rule_matches(stats["rules"])
         yield from self._policy()
         text = "Checks to which more limits applied than one check counts."
@@ -190,6 +191,15 @@ class EngineCollector(Collector):
         yield _gauge("collections", "Collections that rules keep between requests.", collections["records"])
         yield _gauge("collections_max", "Collections that may be kept at once.", collections["max_records"])
         yield _counter("collections_evicted", "Collections forgotten for want of room.", collections["evicted"])
+
+    def _blocklists(self, blocklists: dict[str, Any]) -> Iterator[Metric]:
+        text = "Questions that rules had to blocklists, by what they came to."
+        results = ((result, blocklists[result]) for result in ("listed", "not_listed", "failed"))
+        yield _labelled("blocklist_lookups", text, "result", results)
+        text = "Questions to blocklists that found no room."
+        yield _counter("blocklist_dropped", text, blocklists["dropped"])
+        yield _gauge("blocklist_answers", "Answers of blocklists that are kept.", blocklists["answers"])
+        yield _counter("blocklist_evicted", "Answers forgotten for want of room.", blocklists["evicted"])
 
     def _scan(self, scan: dict[str, Any]) -> Iterator[Metric]:
         yield _counter("scan_requests", "Requests that were scanned.", scan["scans"])

@@ -46,6 +46,9 @@ ONLY = {
     "SecXmlExternalEntity": (b"off",),
 }
 PARANOIA = re.compile(rb"paranoia-level/(\d)")
+SERVICE = re.compile(rb"(?!.{101})[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
+BLOCKLIST_KEY = re.compile(rb"[A-Za-z0-9_-]{1,63}")
+HONEYPOT = b"httpbl.org"  # its lists want a key
 
 
 @dataclass
@@ -63,6 +66,7 @@ class Settings:
     collection_timeout: int = 3600
     application: bytes = b""
     places: Places | None = None
+    blocklist_key: bytes = b""
     files: tuple[str, ...] = field(default=())
 
 
@@ -113,6 +117,7 @@ def assemble(
         collection_timeout=settings.collection_timeout,
         application=settings.application,
         places=settings.places if any(link.operator == Operator.GEO_LOOKUP for link in links) else None,
+        blocklist_key=settings.blocklist_key if any(link.operator == Operator.BLOCKLIST for link in links) else b"",
         sources=sources,
         folded=sum(isinstance(i, Lowered) for i in wanted) - sum(isinstance(i, Lowered) for p in kept for i in p),
     )
@@ -176,6 +181,8 @@ def unsupported(directive: tree.Directive) -> str:
     if directive.effect == "refused":
         return directive.name
     value = directive.arguments[-1] if directive.arguments else b""
+    if directive.name == "SecHttpBlKey" and not BLOCKLIST_KEY.fullmatch(value):
+        return "SecHttpBlKey with what is no key"
     if value.lower() in ONLY.get(directive.name, (value.lower(),)):
         return ""
     return f"{directive.name} {value.decode('utf-8', 'backslashreplace')}"
@@ -215,6 +222,8 @@ def set_up(settings: Settings, directive: tree.Setting) -> None:
         settings.collection_timeout = value
     elif name == "SecWebAppId":
         settings.application = directive.arguments[0]
+    elif name == "SecHttpBlKey":
+        settings.blocklist_key = directive.arguments[0]
     elif names_places(directive):
         settings.places = find_places(directive)
     elif name.startswith("SecResponseBody"):
@@ -290,6 +299,15 @@ def lacking(rule: Lowered, settings: Settings) -> Iterator[UnsupportedError]:
     for link in rule.links:
         if link.operator == Operator.GEO_LOOKUP and settings.places is None:
             yield UnsupportedError("@geoLookup without a database", "name one: SecGeoLookupDb FILE.mmdb")
+        if link.operator != Operator.BLOCKLIST:
+            continue
+        service = b"".join(part for part in link.argument if isinstance(part, bytes))
+        if any(isinstance(part, Reference) for part in link.argument):
+            yield UnsupportedError("a macro in the name of @rbl")
+        elif not SERVICE.fullmatch(service):
+            yield UnsupportedError("@rbl with what is no name of a blocklist", "write @rbl bl.example.org")
+        elif HONEYPOT in service and not settings.blocklist_key:
+            yield UnsupportedError("@rbl of httpBL without a key", "set it: SecHttpBlKey KEY")
 
 
 def number(phases: Sequence[Sequence[Item]]) -> Iterator[Link]:

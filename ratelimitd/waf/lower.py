@@ -39,8 +39,10 @@ OPERATORS = {
     "geoLookup": Operator.GEO_LOOKUP,
     "ipMatch": Operator.IP_MATCH,
     "ipMatchFromFile": Operator.IP_MATCH,
+    "noMatch": Operator.NO_MATCH,
     "pm": Operator.PHRASES,
     "pmFromFile": Operator.PHRASES,
+    "rbl": Operator.BLOCKLIST,
     "rx": Operator.RX,
     "rxGlobal": Operator.RX_GLOBAL,
     "streq": Operator.STREQ,
@@ -73,9 +75,9 @@ PROCESSORS = {
     b"XML": Processor.XML,
 }
 LEAVE_OUT = "take the rule out: SecRuleRemoveById"
-INSTEAD = {
-    "rbl": f"no check waits for an answer from the network: keep addresses in a list of the policy, or {LEAVE_OUT}",
-}
+# Of the Core Rule Set 3.3: a blocklist has been asked, so it is not asked again for a day. Here answers are kept, each
+# for its time, and the first request would note as asked what nobody has answered yet.
+ASKED = ("IP", (b"previous_rbl_check",))
 RULE_FACTS = frozenset({"logdata", "msg", "rev", "severity", "ver"})
 CHANGES = {
     "=": Change.SET,
@@ -260,7 +262,7 @@ class _Rule:
             return Operator.UNCONDITIONAL, False, (), ()
         known = BY_LOWER.get(node.name.lower())
         if known is None:
-            self.unsupported.append(UnsupportedError(f"the operator @{node.name}", INSTEAD.get(node.name.lower(), "")))
+            self.unsupported.append(UnsupportedError(f"the operator @{node.name}"))
             return Operator.NO_MATCH, False, (), ()
         argument = self.tried(text)(self.filled(node.template)) or ()
         words: tuple[bytes, ...] = ()
@@ -297,6 +299,7 @@ class _Rule:
         """In their order: a collection has its key only behind its initcol. Variables of TX end before they expire."""
         nodes = [action.value for action in self.node.actions if isinstance(action.value, tree.SetVar)]
         kept = [n for n in nodes if n.collection != "TX" or n.operation not in ("expire", "deprecate")]
+        kept = [n for n in kept if (n.collection, n.name) != ASKED]
         spelt = [replace(n, name=self.filled(n.name), value=self.filled(n.value)) for n in kept]
         return tuple(made for made in map(self.tried(set_variable), spelt) if made)
 

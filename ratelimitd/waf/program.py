@@ -82,11 +82,19 @@ class Variable(IntEnum):
     MULTIPART_INVALID_PART = 61
     MULTIPART_INVALID_HEADER_FOLDING = 62
     MULTIPART_FILE_LIMIT_EXCEEDED = 63
+    TIME = 64  # of the day, hh:mm:ss. All but TIME_EPOCH by the clock on the wall
     DURATION = 65  # ms
     TIME_EPOCH = 66
+    TIME_DAY = 67
+    TIME_HOUR = 68
+    TIME_MIN = 69
     SESSIONID = 70  # the key of SESSION
     USERID = 71
     WEBAPPID = 72
+    TIME_MON = 73
+    TIME_SEC = 74
+    TIME_WDAY = 75  # Monday is 1
+    TIME_YEAR = 76
 
     TX = 80  # what rules set
     IP = 81  # to RESOURCE: kept between requests once they have a key
@@ -144,6 +152,7 @@ class Operator(IntEnum):
     VERIFY_SVNR = 25
     RX_GLOBAL = 26
     GEO_LOOKUP = 27
+    BLOCKLIST = 28  # @rbl: the DNS has the address below the argument's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,5 +311,6 @@ class Program:
     collection_timeout: int = 3600  # seconds that a collection outlives its last change
     application: bytes = b""  # SESSION and USER are its own
     places: Places | None = None  # what @geoLookup asks
+    blocklist_key: bytes = b""  # of httpBL
     sources: tuple[str, ...] = field(default=(), compare=False)  # files, for people
     folded: int = field(default=0, compare=False)  # rules that never run, for people

@@ -38,7 +38,10 @@ SCALARS = frozenset({
 VARIABLES = COLLECTIONS | SCALARS
 
 # Operators by what stands behind the word: nothing, text, or the names of files.
-_PLAIN = ("detectSQLi", "detectXSS", "geoLookup", "unconditionalMatch", "validateUrlEncoding", "validateUtf8Encoding")
+_PLAIN = (
+    "detectSQLi", "detectXSS", "geoLookup", "noMatch", "unconditionalMatch", "validateUrlEncoding",
+    "validateUtf8Encoding",
+)  # fmt: skip
 _WITH_ARGUMENT = (
     "beginsWith", "contains", "containsWord", "endsWith", "eq", "fuzzyHash", "ge", "gsbLookup", "gt", "inspectFile",
     "ipMatch", "le", "lt", "pm", "rbl", "rsub", "rx", "rxGlobal", "streq", "strmatch", "validateByteRange",
@@ -57,9 +60,9 @@ TRANSFORMATIONS = {
     for word in (
         "base64Decode", "base64DecodeExt", "base64Encode", "cmdLine", "compressWhitespace", "cssDecode",
         "escapeSeqDecode", "hexDecode", "hexEncode", "htmlEntityDecode", "jsDecode", "length", "lowercase", "md5",
-        "normalizePath", "normalizePathWin", "parityEven7bit", "parityOdd7bit", "parityZero7bit", "removeComments",
-        "removeCommentsChar", "removeNulls", "removeWhitespace", "replaceComments", "replaceNulls", "sha1",
-        "sqlHexDecode", "trim", "trimLeft", "trimRight", "uppercase", "urlDecode", "urlDecodeUni", "urlEncode",
+        "normalizePath", "normalizePathWin", "parityEven7bit", "parityOdd7bit", "parityZero7bit", "phpArgsNames",
+        "removeComments", "removeCommentsChar", "removeNulls", "removeWhitespace", "replaceComments", "replaceNulls",
+        "sha1", "sqlHexDecode", "trim", "trimLeft", "trimRight", "uppercase", "urlDecode", "urlDecodeUni", "urlEncode",
         "utf8toUnicode",
     )
 }  # fmt: skip
@@ -192,7 +195,7 @@ SETTINGS = {
     "SecHashMethodPm": SettingSpec("any", "refused"),
     "SecHashMethodRx": SettingSpec("any", "refused"),
     "SecHashParam": SettingSpec("any", "refused"),
-    "SecHttpBlKey": SettingSpec("text", "refused"),
+    "SecHttpBlKey": SettingSpec("text"),
     "SecInterceptOnError": SettingSpec(_SWITCH, "refused"),
     "SecParseXmlIntoArgs": SettingSpec(("On", "Off", "OnlyArgs")),
     "SecPcreMatchLimit": SettingSpec("number"),
