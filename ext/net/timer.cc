@@ -1,6 +1,7 @@
 #include "net/timer.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace rl {
 
@@ -31,15 +32,15 @@ void TimerWheel::cancel(Timer *timer) {
 int TimerWheel::sleep_ms(int64_t now_ns) const {
   for (int64_t tick = tick_ + 1; tick < tick_ + kSlots; ++tick) {
     const auto slot = static_cast<uint32_t>(tick & (kSlots - 1));
-    const uint64_t word = used_[slot / 64];
-    if (word == 0 && slot % 64 == 0) {
-      tick += 63;
+    const uint64_t later = used_[slot / 64] >> (slot % 64);
+    if (later == 0) {
+      tick += 63 - slot % 64;
       continue;
     }
-    if (word >> (slot % 64) & 1) {
-      const int64_t ns = (tick << kShift) - now_ns;
-      return ns <= 0 ? 0 : static_cast<int>((ns + 999'999) / 1'000'000);
-    }
+    tick += std::countr_zero(later);
+    if (tick >= tick_ + kSlots) break;
+    const int64_t ns = (tick << kShift) - now_ns;
+    return ns <= 0 ? 0 : static_cast<int>((ns + 999'999) / 1'000'000);
   }
   return -1;
 }
