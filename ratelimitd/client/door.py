@@ -7,9 +7,10 @@ import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlsplit
 
+from ratelimitd.client.base import IDLE_SECONDS, Base
 from ratelimitd.client.form import decode, encode
 from ratelimitd.client.http1 import Answer, AnswerError, question
-from ratelimitd.client.outcome import CheckError
+from ratelimitd.client.outcome import CheckError, OnError
 from ratelimitd.client.request import Request
 from ratelimitd.client.trust import advised
 from ratelimitd.client.verdict import Verdict
@@ -149,3 +150,20 @@ class Kept(Generic[Connection]):
         with self._lock:
             kept, self._kept = self._kept, []
             return [c for c, _ in kept] if self._owner == owner else []
+
+
+class OfDoor(Base, Generic[Connection]):
+    """What both clients for it are made of."""
+
+    def __init__(
+        self,
+        address: str = "127.0.0.1:8081",
+        *,
+        timeout: float = 1.0,
+        on_error: OnError = "raise",
+        idle_seconds: float = IDLE_SECONDS,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(address, timeout, on_error, idle_seconds)
+        self._door = Door(address, tls)
+        self._kept: Kept[Connection] = Kept(idle_seconds)

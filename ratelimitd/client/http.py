@@ -9,22 +9,17 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
-from ratelimitd.client.base import IDLE_SECONDS, Blocking
-from ratelimitd.client.door import Door, Kept, LostError
+from ratelimitd.client.base import Blocking
+from ratelimitd.client.door import LostError, OfDoor
 from ratelimitd.client.http1 import Answer, AnswerError
-from ratelimitd.client.outcome import OnError
 from ratelimitd.client.request import Request
 from ratelimitd.client.verdict import Verdict
-
-if TYPE_CHECKING:
-    import ssl
 
 _READ = 1 << 16  # bytes
 
 
-class HttpClient(Blocking):
+class HttpClient(OfDoor[socket.socket], Blocking):
     """Blocking; for any number of threads.
 
     `address` is "HOST:PORT", "http://HOST:PORT", "https://HOST[:PORT]" or "unix:PATH"; `tls` an ssl.SSLContext with
@@ -34,19 +29,6 @@ class HttpClient(Blocking):
     A call whose connection ends before an answer begins, or that finds nobody, is tried once more on a new connection
     within its deadline. It may count a request twice, never not at all.
     """
-
-    def __init__(
-        self,
-        address: str = "127.0.0.1:8081",
-        *,
-        timeout: float = 1.0,
-        on_error: OnError = "raise",
-        idle_seconds: float = IDLE_SECONDS,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        super().__init__(address, timeout, on_error, idle_seconds)
-        self._door = Door(address, tls)
-        self._kept: Kept[socket.socket] = Kept(idle_seconds)
 
     def close(self) -> None:
         """Closes the connections that nobody uses. A later call opens a new one."""
@@ -80,7 +62,9 @@ class HttpClient(Blocking):
             self._receive(connection, answer, deadline)
             done = answer.keeps and answer.status != 503
         except self._door.lost as error:
-            raise error if answer.has_begun else LostError from error
+            if answer.has_begun:
+                raise
+            raise LostError from error
         finally:
             if connection is not None and not (done and self._kept.give(os.getpid(), connection)):
                 connection.close()

@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ratelimitd.client.base import IDLE_SECONDS, Asynchronous
-from ratelimitd.client.door import MAX_CONNECTIONS, Door, Kept, LostError
+from ratelimitd.client.base import Asynchronous
+from ratelimitd.client.door import MAX_CONNECTIONS, LostError, OfDoor
 from ratelimitd.client.http1 import Answer, AnswerError
-from ratelimitd.client.outcome import OnError
 from ratelimitd.client.request import Request
 from ratelimitd.client.verdict import Verdict
 
-if TYPE_CHECKING:
-    import ssl
 
-
-class AsyncHttpClient(Asynchronous):
+class AsyncHttpClient(OfDoor["_Connection"], Asynchronous):
     """As HttpClient, for asyncio, with at most 64 connections: what comes in at once beyond that waits its turn.
 
     The wait counts towards the deadline, as all that a call does: names, too, unlike with HttpClient.
     """
 
-    def __init__(
-        self,
-        address: str = "127.0.0.1:8081",
-        *,
-        timeout: float = 1.0,
-        on_error: OnError = "raise",
-        idle_seconds: float = IDLE_SECONDS,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        super().__init__(address, timeout, on_error, idle_seconds)
-        self._door = Door(address, tls)
-        self._kept: Kept[_Connection] = Kept(idle_seconds)
-        self._turns: tuple[object, asyncio.Semaphore] | None = None  # of a loop
+    _turns: tuple[object, asyncio.Semaphore] | None = None  # of a loop
 
     async def close(self) -> None:
         """Closes the connections that nobody uses. A later call opens a new one."""
@@ -71,7 +55,9 @@ class AsyncHttpClient(Asynchronous):
             await connection.ask(asked, answer)
             done = answer.keeps and answer.status != 503
         except self._door.lost as error:
-            raise error if answer.has_begun else LostError from error
+            if answer.has_begun:
+                raise
+            raise LostError from error
         finally:
             if connection is not None and not (done and self._kept.give(loop, connection)):
                 connection.close()
