@@ -126,6 +126,7 @@ cdef extern from "core/descriptors.h" nogil:
         rl_view address
         uint32_t limit
         uint32_t window_ms
+        uint8_t refund
 
     ctypedef struct rl_descriptor_call:
         rl_view domain

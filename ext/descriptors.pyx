@@ -27,6 +27,7 @@ from ratelimitd._ext.core cimport (
 )
 from ratelimitd._ext.keying cimport key_identify
 from ratelimitd._ext.limit.key cimport key_digest
+from ratelimitd._ext.limit.refund cimport refund
 from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, table_hit
 from ratelimitd._ext.limit.window cimport WINDOW_FIXED, window_rule
 from ratelimitd._ext.limits cimport limits_begin_state, limits_charge
@@ -37,7 +38,7 @@ from ratelimitd._ext.verdict cimport verdict_begin, verdict_deny
 from ratelimitd._ext.worker cimport COUNT_NEAR, COUNT_OVER_LIMIT, COUNT_SHADOW, COUNT_STORE_LOST, LIMIT_NONE, check_clock, check_secret, check_shared, check_worker, worker_count
 
 
-# A call on its way. States, and the ids of their limits, stand in the order of their descriptors.
+# A call on its way. Hits that are charged stand at the front of a worker's array, those that are given back at its end. States, and the ids of their limits, stand in the order of their descriptors.
 cdef struct course:
     const rl_descriptor_call *call
     const snapshot_domain *domain
@@ -45,6 +46,7 @@ cdef struct course:
     rl_verdict *verdict
     uint32_t states
     uint32_t hits
+    uint32_t refunds
     uint8_t owner[TABLE_MAX_HITS]                  # the descriptor of a state
     uint32_t state_hit[TABLE_MAX_HITS]             # the hit of a state; TABLE_MAX_HITS: none, it is unlimited
     window_rule brought[TABLE_MAX_HITS]            # rules that descriptors bring along, by state
@@ -80,7 +82,7 @@ cdef void rate_limit(
     way.domain = domain
     way.answer = answer
     way.verdict = verdict
-    way.states = way.hits = 0
+    way.states = way.hits = way.refunds = 0
     _find(mine, &way)
     if domain.replaces:
         _replace(mine, &way)
@@ -88,6 +90,7 @@ cdef void rate_limit(
     verdict.state_count = <uint16_t>way.states
     if way.hits:
         limits_charge(self, mine, domain, way.hits, False, now_ns)
+    _refund(self, mine, &way, now_ns)
     _judge(self, mine, &way, now_ns)
     _request_of(&way, way.owner[max(verdict.tightest_state, 0)] if way.states else 0, &request)
     rl_attributes_reset(mine.attributes, &request, &domain.client)
@@ -160,39 +163,50 @@ cdef void _replace(check_worker *mine, course *way) noexcept nogil:
 cdef void _begin(check_shared *self, check_worker *mine, course *way) noexcept nogil:
     """A state for each, and a hit unless it is unlimited. A limit whose key has no value, and that skips then, goes."""
     cdef rl_request request
-    cdef uint32_t at, id, kept = 0
+    cdef uint32_t at, id, hit, kept = 0
     cdef int ready = -1
-    cdef bint applies
+    cdef bint applies, given_back
     for at in range(way.states):
         id = mine.ids[at]
+        given_back = way.call.descriptors[way.owner[at]].refund
+        hit = TABLE_MAX_HITS - 1 - way.refunds if given_back else way.hits
         if id == LIMIT_NONE:
-            _bring(self, mine, way, kept, way.owner[at])
+            _bring(self, mine, way, kept, way.owner[at], hit)
             applies = True
         else:
             if ready != way.owner[at]:
                 ready = way.owner[at]
                 _request_of(way, <uint32_t>ready, &request)
                 rl_attributes_reset(mine.attributes, &request, &way.domain.client)
-            applies = limits_begin_state(self, mine, way.domain, id, request.cost, way.verdict, kept, way.hits)
+            applies = limits_begin_state(self, mine, way.domain, id, request.cost, way.verdict, kept, hit)
         if not applies:
             continue
         mine.ids[kept] = id
         way.owner[kept] = way.owner[at]
         way.state_hit[kept] = TABLE_MAX_HITS
         if not way.verdict.states[kept].unlimited:
-            way.state_hit[kept] = way.hits
-            mine.hit_of[way.hits] = <uint8_t>kept
-            way.hits += 1
+            way.state_hit[kept] = hit
+            mine.hit_of[hit] = <uint8_t>kept
+            if given_back:
+                way.refunds += 1
+            else:
+                way.hits += 1
         kept += 1
     way.states = kept
 
 
-cdef void _bring(check_shared *self, check_worker *mine, course *way, uint32_t state, uint32_t descriptor) noexcept nogil:
+cdef void _refund(check_shared *self, check_worker *mine, const course *way, int64_t now_ns) noexcept nogil:
+    cdef uint32_t index
+    for index in range(way.refunds):
+        refund(self.table, &mine.hits[TABLE_MAX_HITS - 1 - index], check_clock(self, now_ns))
+
+
+cdef void _bring(check_shared *self, check_worker *mine, course *way, uint32_t state, uint32_t descriptor, uint32_t at) noexcept nogil:
     """The limit that a descriptor brings along: a fixed window for its entries, never in the shadow."""
     cdef const rl_descriptor *asked = &way.call.descriptors[descriptor]
     cdef rl_limit_state *out = &way.verdict.states[state]
     cdef window_rule *rule = &way.brought[state]
-    cdef table_hit *hit = &mine.hits[way.hits]
+    cdef table_hit *hit = &mine.hits[at]
     memset(out, 0, sizeof(rl_limit_state))
     out.name.data = "(descriptor)"
     out.name.size = 12
@@ -234,7 +248,7 @@ cdef void _judge(check_shared *self, check_worker *mine, course *way, int64_t no
     cdef rl_verdict *verdict = way.verdict
     cdef const snapshot_limit *limit
     cdef rl_limit_state *state
-    cdef uint32_t at
+    cdef uint32_t at, quotas = 0, used_up = 0
     cdef bint watched
     for at in range(way.states):
         state = &verdict.states[at]
@@ -243,6 +257,9 @@ cdef void _judge(check_shared *self, check_worker *mine, course *way, int64_t no
             _see(mine, state, way.state_hit[at])
         watched = state.shadow or way.domain.answer_shadow
         if limit != NULL and limit.quota:
+            quotas += 1
+            if state.over and not state.shadow:
+                used_up += 1
             watched = True
         if state.over and watched:
             verdict.shadow_denied = 1
@@ -257,6 +274,8 @@ cdef void _judge(check_shared *self, check_worker *mine, course *way, int64_t no
                 worker_count(mine, limit.slot, COUNT_NEAR)
         _tell(way, at, limit, now_ms)
     _add_metadata(mine, way)
+    if quotas and used_up == quotas and not way.domain.answer_shadow:
+        _object_all_quotas(mine, way)
     if verdict.deciding_state < 0:
         return
     way.answer.over = 1
@@ -280,6 +299,14 @@ cdef inline void _object(rl_verdict *verdict, uint32_t at) noexcept nogil:
     """The one that takes longest to relent decides."""
     if verdict.deciding_state < 0 or verdict.states[at].reset_after_ms > verdict.states[verdict.deciding_state].reset_after_ms:
         verdict.deciding_state = <short>at
+
+
+cdef void _object_all_quotas(const check_worker *mine, course *way) noexcept nogil:
+    """A quota that is used up only says so, until there is none left that is not."""
+    cdef uint32_t at
+    for at in range(way.states):
+        if mine.ids[at] != LIMIT_NONE and way.domain.limits[mine.ids[at]].quota and way.verdict.states[at].over and not way.verdict.states[at].shadow:
+            _object(way.verdict, at)
 
 
 cdef inline void _compare(rl_verdict *verdict, uint32_t at) noexcept nogil:

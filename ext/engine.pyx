@@ -145,7 +145,7 @@ KEYS_FOR_A_RECORD = 16      # max_keys allows for one record of the rules' colle
 METHODS = (
     "envoy_check", "check", "check_batch", "inspect_response", "health", "reflection", "unknown", "http_check",
     "http_check_batch", "auth", "auth_nginx", "auth_haproxy", "auth_traefik", "auth_caddy", "auth_envoy",
-    "should_rate_limit",
+    "should_rate_limit", "http_rate_limit",
 )  # fmt: skip
 ABUSES = ("protocol_error", "header_bomb", "rapid_reset", "control_flood", "oversized", "malformed", "stalled", "unread")
 TLS_REASONS = (

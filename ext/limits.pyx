@@ -3,7 +3,7 @@ from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ratelimitd._ext.bytes.address cimport rl_address
 from ratelimitd._ext.core cimport RL_ALLOW, RL_REASON_OVER_LIMIT, RL_REASON_PARTIAL_BODY, RL_REASON_SCAN, RL_REASON_STORE_LOST, rl_count, rl_limit_state, rl_request, rl_verdict, rl_view
 from ratelimitd._ext.keying cimport KEY_TEXT_MAX, key_digest_of, key_join, key_parts, key_rate
-from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, table_charge, table_decide, table_hit
+from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, table_charge, table_count, table_decide, table_hit
 from ratelimitd._ext.match.attributes cimport rl_attributes_client
 from ratelimitd._ext.match.matcher cimport rl_matcher_run
 from ratelimitd._ext.snapshot cimport SNAPSHOT_MAX_KEY_PARTS, snapshot_domain, snapshot_limit, snapshot_rate
@@ -33,16 +33,10 @@ cdef void limits_decide(
 
 
 cdef bint limits_charge(check_shared *self, check_worker *mine, const snapshot_domain *domain, uint32_t hits, bint dry, int64_t now_ns) noexcept nogil:
-    cdef uint32_t at
-    cdef bint over = False
-    if dry or not domain.always:
-        return table_decide(self.table, mine.hits, hits, domain.all_or_none, dry, check_clock(self, now_ns)) >= 0
-    table_charge(self.table, mine.hits, hits, check_clock(self, now_ns))
-    for at in range(hits):
-        mine.hits[at].view.over = mine.hits[at].view.used > mine.hits[at].rule.limit
-        if mine.hits[at].view.over and not mine.hits[at].shadow:
-            over = True
-    return over
+    cdef int64_t now_ms = check_clock(self, now_ns)
+    if domain.always and not dry:
+        return table_count(self.table, mine.hits, hits, now_ms) >= 0
+    return table_decide(self.table, mine.hits, hits, domain.all_or_none, dry, now_ms) >= 0
 
 
 cdef uint32_t _begin_states(

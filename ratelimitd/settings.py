@@ -309,16 +309,16 @@ def foreign(environ: Mapping[str, str], faults: list[str]) -> dict[str, str]:
         take("log_level", levels.get(level, level))
     if environ.get("LOG_FORMAT"):
         take("log_format", "json" if environ["LOG_FORMAT"].lower() == "json" else "console")
-    ports = [(environ.get(f"{kind}HOST") or "0.0.0.0", environ.get(f"{kind}PORT", "")) for kind in ("GRPC_", "")]
-    addresses = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in ports if port]
-    if addresses:
-        take("listen", ",".join(dict.fromkeys(addresses)))
+    for setting, addresses in _foreign_listeners(environ).items():
+        take(setting, ",".join(dict.fromkeys(addresses)))
     if environ.get("DEBUG_PORT"):
         take("admin", f"{environ.get('DEBUG_HOST') or '127.0.0.1'}:{environ['DEBUG_PORT']}")
     for name, setting in (
         ("LIMIT_RESPONSE_HEADERS_ENABLED", "ratelimit_headers"),
         ("SHADOW_MODE", "ratelimit_shadow"),
         ("MERGE_DOMAIN_CONFIG", "ratelimit_merge"),
+        *(_FOREIGN_TLS if _is_true(environ, "GRPC_SERVER_USE_TLS") else ()),
+        *(_FOREIGN_REDIS_TLS if _is_true(environ, "REDIS_TLS") else ()),
     ):
         if environ.get(name):
             take(setting, environ[name])
@@ -336,6 +336,44 @@ def foreign(environ: Mapping[str, str], faults: list[str]) -> dict[str, str]:
     return found
 
 
+_FOREIGN_TLS = (
+    ("GRPC_SERVER_TLS_CERT", "tls_cert"),
+    ("GRPC_SERVER_TLS_KEY", "tls_key"),
+    ("GRPC_CLIENT_TLS_CACERT", "tls_client_ca"),
+    ("GRPC_CLIENT_TLS_SAN", "tls_client_names"),
+)
+_FOREIGN_REDIS_TLS = (
+    ("REDIS_TLS_CACERT", "redis_ca"),
+    ("REDIS_TLS_CLIENT_CERT", "redis_cert"),
+    ("REDIS_TLS_CLIENT_KEY", "redis_key"),
+)
+
+
+def _is_true(environ: Mapping[str, str], name: str) -> bool:
+    """As Go's strconv.ParseBool."""
+    return environ.get(name, "").lower() in ("1", "t", "true")
+
+
+def _foreign_listeners(environ: Mapping[str, str]) -> dict[str, list[str]]:
+    """Where it listens for gRPC, which may be TLS, and for HTTP, which is plain."""
+    found: dict[str, list[str]] = {}
+    tls = _is_true(environ, "GRPC_SERVER_USE_TLS")
+
+    def take(host: str, port: str, setting: str) -> None:
+        if port:
+            host = host or "0.0.0.0"
+            found.setdefault(setting, []).append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+    if socket := environ.get("GRPC_UDS"):
+        found["listen_tls" if tls else "listen"] = [f"unix:{socket}"]
+    elif tls:
+        take(environ.get("GRPC_HOST", ""), environ.get("GRPC_PORT") or "8081", "listen_tls")
+    else:
+        take(environ.get("GRPC_HOST", ""), environ.get("GRPC_PORT", ""), "listen")
+    take(environ.get("HOST", ""), environ.get("PORT", ""), "listen")
+    return found
+
+
 def foreign_directory(environ: Mapping[str, str]) -> str:
     """Where envoyproxy/ratelimit reads its configuration. Raises ValueError."""
     root = environ.get("RUNTIME_ROOT", "/srv/runtime_data/current")
@@ -348,7 +386,7 @@ def foreign_directory(environ: Mapping[str, str]) -> str:
 def _foreign_redis(environ: Mapping[str, str]) -> str:
     """REDIS_TYPE needs no saying, but for the master's name that stands first among Sentinels."""
     url = environ["REDIS_URL"].strip()
-    scheme = "rediss" if environ.get("REDIS_TLS", "").lower() in ("1", "true", "t") else "redis"
+    scheme = "rediss" if _is_true(environ, "REDIS_TLS") else "redis"
     if "://" in url:
         return url
     login = environ.get("REDIS_AUTH", "")

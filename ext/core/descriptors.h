@@ -18,6 +18,7 @@ typedef struct rl_descriptor {
   rl_view address;     // of the entry remote_address, if it has one
   uint32_t limit;      // ... that the descriptor brings along
   uint32_t window_ms;  // of that limit; 0: it brings none
+  uint8_t refund;      // the hits are given back
 } rl_descriptor;
 
 typedef struct rl_descriptor_call {

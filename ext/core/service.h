@@ -19,7 +19,8 @@ enum {  // doors, for calls by method
   RL_METHOD_AUTH_CADDY = 13,
   RL_METHOD_AUTH_ENVOY = 14,
   RL_METHOD_SHOULD_RATE_LIMIT = 15,
-  RL_METHOD_COUNT = 16,
+  RL_METHOD_HTTP_RATE_LIMIT = 16,
+  RL_METHOD_COUNT = 17,
 };
 
 enum { RL_HTTP_ERROR_COUNT = 12 };  // failures told by an HTTP status: those of kHttpErrors in wire/http.h

@@ -4,10 +4,12 @@ from libc.stdlib cimport free, malloc
 
 from ratelimitd._ext.flush cimport Flush, flush_new
 from ratelimitd._ext.limit.key cimport key_digest, key_hash, key_secret
+from ratelimitd._ext.limit.refund cimport refund
 from ratelimitd._ext.limit.table cimport (
     TABLE_MAX_HITS,
     counter_table,
     table_charge,
+    table_count,
     table_decide,
     table_free,
     table_get_stats,
@@ -162,6 +164,24 @@ cdef class Table:
         with nogil:
             first = table_decide(self.table, native, count, all_or_none, dry, now_ms)
         return first, [as_tuple(native[i].view) for i in range(count)]
+
+    def count(self, hits, int64_t now_ms):
+        """As decide, and charges all of them."""
+        cdef table_hit native[TABLE_MAX_HITS]
+        cdef window_rule rules[TABLE_MAX_HITS]
+        cdef int count = len(hits), i, first
+        for i in range(count):
+            fill(&native[i], &rules[i], hits[i])
+        first = table_count(self.table, native, count, now_ms)
+        return first, [as_tuple(native[i].view) for i in range(count)]
+
+    def refund(self, hit, int64_t now_ms):
+        """(used, remaining, reset_after_ms, over)"""
+        cdef table_hit native
+        cdef window_rule rule
+        fill(&native, &rule, hit)
+        refund(self.table, &native, now_ms)
+        return as_tuple(native.view)
 
     def charge(self, hits, int64_t now_ms):
         """[(used, remaining, reset_after_ms, over)]"""

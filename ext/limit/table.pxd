@@ -75,6 +75,9 @@ cdef void table_take_urgent(counter_table *table, uint64_t *low, uint64_t *high)
 # those that are over are not. dry: charge nothing. Returns the index of the first non-shadow hit that is over, or -1.
 cdef int table_decide(counter_table *table, table_hit *hits, int count, bint all_or_none, bint dry, int64_t now_ms) noexcept nogil
 
+# Decides as above, and charges every hit, whether it fits or not.
+cdef int table_count(counter_table *table, table_hit *hits, int count, int64_t now_ms) noexcept nogil
+
 # Charges every hit, whether it fits or not, and views it after that; nothing is over. For what is known only when the check is decided.
 cdef void table_charge(counter_table *table, table_hit *hits, int count, int64_t now_ms) noexcept nogil
 

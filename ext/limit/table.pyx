@@ -341,12 +341,12 @@ cdef bint any_repeated(const table_hit *hits, int count) noexcept nogil:
     return False
 
 
-cdef uint32_t with_pending(const table_hit *hits, int at) noexcept nogil:
-    """The cost of a hit and of those before it that fit and share its counter, saturated."""
+cdef uint32_t with_pending(const table_hit *hits, int at, bint counts_all) noexcept nogil:
+    """The cost of a hit and of those before it that are charged and share its counter, saturated."""
     cdef uint64_t cost = hits[at].cost
     cdef int i
     for i in range(at):
-        if same_key(&hits[i].digest, &hits[at].digest) and not hits[i].view.over:
+        if same_key(&hits[i].digest, &hits[at].digest) and (counts_all or not hits[i].view.over):
             cost += hits[i].cost
     return <uint32_t>cost if cost < UINT32_MAX else UINT32_MAX
 
@@ -518,7 +518,9 @@ cdef inline void judge(counter_table *table, sighting *at, table_hit *hit, int64
         make_urgent(table, at, store)
 
 
-cdef inline int look_all(counter_table *table, table_hit *hits, int count, sighting *seen, bint repeated, bint dry, int64_t now_ms) noexcept nogil:
+cdef inline int look_all(
+    counter_table *table, table_hit *hits, int count, sighting *seen, bint repeated, bint counts_all, bint dry, int64_t now_ms
+) noexcept nogil:
     cdef pair_place place
     cdef uint32_t cost
     cdef int i, first = -1
@@ -526,7 +528,7 @@ cdef inline int look_all(counter_table *table, table_hit *hits, int count, sight
     for i in range(count):
         if seen[i].slot == NULL or not same_key(&seen[i].slot.digest, &hits[i].digest):
             seen[i].slot = shard_find(seen[i].shard, &hits[i].digest)
-        cost = with_pending(hits, i) if repeated else hits[i].cost
+        cost = with_pending(hits, i, counts_all) if repeated else hits[i].cost
         seen[i].paired = not repeated and look_at_pair(&seen[i], &hits[i], &place, now_ms)
         if not seen[i].paired:
             look_slowly(&seen[i], &hits[i], now_ms, cost)
@@ -691,11 +693,52 @@ cdef int table_decide(counter_table *table, table_hit *hits, int count, bint all
     repeated = shards < count and any_repeated(hits, count)   # equal keys share their shard
     lock_shards(order, shards)
     find_candidates(hits, count, seen)
-    first = look_all(table, hits, count, seen, repeated, dry, now_ms)
+    first = look_all(table, hits, count, seen, repeated, False, dry, now_ms)
     if dry:
         view_all(hits, count, seen)
     else:
         settle_all(hits, count, seen, not all_or_none or first < 0, table.sync != NULL, now_ms)
+    unlock_shards(order, shards)
+    if table.sync != NULL:
+        ring_bell(table, seen, count)
+    return first
+
+
+cdef inline void settle_counted(table_hit *hits, int count, sighting *seen, bint syncs, int64_t now_ms) noexcept nogil:
+    """Charges all; those that are over stay so."""
+    cdef uint32_t reset_after_ms[TABLE_MAX_HITS]
+    cdef uint32_t over = 0
+    cdef int i
+    for i in range(count):
+        if hits[i].view.over:
+            over |= <uint32_t>1 << i
+            reset_after_ms[i] = 0 if seen[i].paired else hits[i].view.reset_after_ms
+            seen[i].paired = False
+            hits[i].view.over = 0
+        seen[i].excused = seen[i].asks = False
+    settle_all(hits, count, seen, True, syncs, now_ms)
+    for i in range(count):
+        if over >> i & 1:
+            hits[i].view.over = 1
+            hits[i].view.remaining = 0
+            if hits[i].view.used <= hits[i].rule.limit:     # not the count said so
+                hits[i].view.reset_after_ms = reset_after_ms[i]
+
+
+cdef int table_count(counter_table *table, table_hit *hits, int count, int64_t now_ms) noexcept nogil:
+    cdef counter_shard *order[TABLE_MAX_HITS]
+    cdef sighting seen[TABLE_MAX_HITS]
+    cdef int shards, first
+    cdef bint repeated
+    if count > TABLE_MAX_HITS:
+        count = TABLE_MAX_HITS
+    now_ms = window_clock(now_ms)
+    shards = find_places(table, hits, count, seen, order)
+    repeated = shards < count and any_repeated(hits, count)
+    lock_shards(order, shards)
+    find_candidates(hits, count, seen)
+    first = look_all(table, hits, count, seen, repeated, True, False, now_ms)
+    settle_counted(hits, count, seen, table.sync != NULL, now_ms)
     unlock_shards(order, shards)
     if table.sync != NULL:
         ring_bell(table, seen, count)

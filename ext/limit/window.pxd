@@ -49,6 +49,10 @@ cdef void window_charge(const window_rule *rule, window_state *state, int64_t no
 # Charges cost, unconditionally, and views the counter after that (over: 0 when used <= limit).
 cdef void window_take(const window_rule *rule, window_state *state, int64_t now_ms, uint32_t cost, window_view *out) noexcept nogil
 
+# Gives hits back, the newest first, as far as there are any. Returns how many. own: NULL, or how many of each count may be given back at
+# most, number: of the bucket of own[0]; they become less. A token bucket's are of all that it has, own[0] and own[1].
+cdef uint32_t window_refund(const window_rule *rule, window_state *state, int64_t now_ms, uint32_t hits, uint32_t *own, uint32_t number) noexcept nogil
+
 # A fresh counter that already has `used` hits (an evicted key's estimate; 0 for a new key). A token bucket has no more than its burst.
 cdef void window_init(const window_rule *rule, window_state *state, int64_t now_ms, uint64_t used) noexcept nogil
 

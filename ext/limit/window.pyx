@@ -245,6 +245,44 @@ cdef void window_take(const window_rule *rule, window_state *state, int64_t now_
         ring_view(rule, &at, now_ms, 0, out)
 
 
+cdef inline uint32_t take_own(uint32_t *own, uint32_t hits) noexcept nogil:
+    """As many of the hits as there are."""
+    cdef uint32_t taken = min(hits, own[0])
+    own[0] -= taken
+    return taken
+
+
+cdef uint32_t refund_backlog(const window_rule *rule, window_state *state, int64_t now_ms, uint32_t hits, uint32_t *own) noexcept nogil:
+    cdef backlog behind
+    backlog_now(rule, state, now_ms, &behind)
+    hits = <uint32_t>min(<uint64_t>hits, ceil_div(behind.amount, rule.window_ms))
+    if own != NULL:
+        hits = min(hits, add_saturated(own[0], own[1]))
+        take_own(&own[1], hits - take_own(&own[0], hits))
+    behind.amount -= min(behind.amount, <uint64_t>hits * rule.window_ms)
+    backlog_write(rule, &behind, state)
+    return hits
+
+
+cdef uint32_t window_refund(const window_rule *rule, window_state *state, int64_t now_ms, uint32_t hits, uint32_t *own, uint32_t number) noexcept nogil:
+    cdef ring at
+    cdef uint32_t k, taken, left = hits
+    now_ms = window_clock(now_ms)
+    if rule.algorithm == WINDOW_BUCKET:
+        return refund_backlog(rule, state, now_ms, hits, own)
+    ring_read(rule, state, now_ms, &at)
+    if own != NULL and number != <uint32_t>at.index:
+        return 0                  # the clock stepped back
+    for k in range(at.size):
+        taken = min(left, at.counts[k])
+        if own != NULL:
+            taken = take_own(&own[k], taken)
+        at.counts[k] -= taken
+        left -= taken
+    ring_write(&at, state)
+    return hits - left
+
+
 cdef void window_init(const window_rule *rule, window_state *state, int64_t now_ms, uint64_t used) noexcept nogil:
     cdef backlog behind
     now_ms = window_clock(now_ms)

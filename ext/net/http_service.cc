@@ -133,6 +133,37 @@ void check_batch(Service *service, const HttpCall &call, HttpAnswer *answer) {
   tidy(service->arena.get());
 }
 
+// Pages send their origin along, scripts and proxies do not: those may leave out the type, as envoyproxy/ratelimit lets
+// them. False: refused.
+bool accept_rate_limit(Service *service, const HttpCall &call, HttpAnswer *answer) {
+  if (find_field(call, "origin") || find_field(call, "sec-fetch-site")) {
+    return accept_json(service, call, RL_METHOD_HTTP_RATE_LIMIT, answer);
+  }
+  service->counters->calls[RL_METHOD_HTTP_RATE_LIMIT].add(1);
+  if (equals(call.method, "POST")) return !refuse_late(service, call, answer);
+  fail(service, 405, "ask by POST", answer);
+  answer->add("allow", view_of("POST"));
+  return false;
+}
+
+// The rate limit service as JSON: the status tells the verdict.
+void rate_limit(Service *service, const HttpCall &call, HttpAnswer *answer) {
+  if (!accept_rate_limit(service, call, answer)) return;
+  rl_descriptor_call asked;
+  if (DecodeError error = decode_rate_limit_json(call.body, service->descriptors.get(), &asked)) {
+    return fail(service, 400, error, answer);
+  }
+  service->spine.rate_limit(service->spine.self, service->worker, service->wall_ns, &asked, service->answer.get(),
+                            service->verdict.get());
+  ++service->checks;
+  if (service->verdict->reason == RL_REASON_OVERLOAD) {
+    return shed(service, "no policy is in force on this worker; retry elsewhere", answer);
+  }
+  if (service->answer->over) answer->status = 429;
+  answer->add("content-type", view_of("application/json"));
+  encode_rate_limit_json(*service->answer, *service->verdict, answer->body);
+}
+
 // For balancers that know no gRPC.
 void health(Service *service, const HttpCall &call, HttpAnswer *answer) {
   service->counters->calls[RL_METHOD_HEALTH].add(1);
@@ -162,7 +193,8 @@ void on_call(void *self, const HttpCall &call, HttpAnswer *answer) {
   const std::string_view target = to_string_view(call.target), path = target.substr(0, target.find('?'));
   if (path == "/v1/check") return check(service, call, answer);
   if (path == "/v1/check/batch") return check_batch(service, call, answer);
-  if (path == "/healthz") return health(service, call, answer);
+  if (path == "/json") return rate_limit(service, call, answer);
+  if (path == "/healthz" || path == "/healthcheck") return health(service, call, answer);
   service->counters->calls[RL_METHOD_UNKNOWN].add(1);
   fail(service, 404, "nothing is served at this path", answer);
 }

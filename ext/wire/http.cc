@@ -16,7 +16,8 @@ void HttpAnswer::add(std::string_view name, rl_view value) {
 
 bool is_http_path(rl_view path) {
   const std::string_view text = to_string_view(path);
-  return text.starts_with("/auth") || text.starts_with("/v1/") || text.starts_with("/healthz");
+  return text.starts_with("/auth") || text.starts_with("/v1/") || text.starts_with("/health") ||
+         text.starts_with("/json");
 }
 
 const rl_pair *find_field(const HttpCall &call, std::string_view name) {

@@ -59,6 +59,11 @@ bool JsonReader::at_object() {
   return at_ != end_ && *at_ == '{';
 }
 
+bool JsonReader::at_text() {
+  skip_blanks();
+  return at_ != end_ && *at_ == '"';
+}
+
 bool JsonReader::take_null() { return take_word("null", 4); }
 
 bool JsonReader::flag() {

@@ -32,6 +32,7 @@ class JsonReader {
   bool next_item() { return next(']'); }
 
   bool at_object();  // is the next value one?
+  bool at_text();
 
   // The next value.
   bool take_null();  // if it is null

@@ -2,22 +2,22 @@
 #include "wire/answer.h"
 #include "wire/base64.h"
 #include "wire/json_messages.h"
+#include "wire/json_writer.h"
 
 namespace rl {
 namespace {
 
-// Of a text as a JSON string, and of the fixed parts around a limit, a match or a header.
-size_t text_room(rl_view text) { return 6 * std::min<size_t>(text.size, kMaxText) + 2; }
+// Of the fixed parts around a limit, a match or a header.
 constexpr size_t kItemRoom = 256;
 constexpr size_t kHeaderRoom = 48;
 
 size_t room_of(const rl_verdict &verdict) {
   // A header's value grows by a third.
-  size_t room =
-      1024 + text_room(verdict.domain) + text_room(decided_by(verdict)) + 2 * client_headers_room(verdict, kHeaderRoom);
-  for (uint32_t i = 0; i < verdict.state_count; i++) room += kItemRoom + text_room(verdict.states[i].name);
+  size_t room = 1024 + json_text_room(verdict.domain) + json_text_room(decided_by(verdict)) +
+                2 * client_headers_room(verdict, kHeaderRoom);
+  for (uint32_t i = 0; i < verdict.state_count; i++) room += kItemRoom + json_text_room(verdict.states[i].name);
   for (uint32_t i = 0; i < verdict.match_count; i++) {
-    room += kItemRoom + text_room(verdict.matches[i].id) + text_room(verdict.matches[i].target);
+    room += kItemRoom + json_text_room(verdict.matches[i].id) + json_text_room(verdict.matches[i].target);
   }
   return room;
 }
@@ -33,65 +33,10 @@ std::string_view reason_constant(uint8_t reason) {
       "REASON_NO_POLICY",
       "REASON_OVERLOAD",
       "REASON_PENALTY",
+      "REASON_STORE_LOST",
   };
   return reason < RL_REASON_COUNT ? kNames[reason] : "";
 }
-
-// Writes members at a place with room for all of them. What has its default is left out.
-struct JsonWriter {
-  char *at;
-  bool first = true;
-
-  void name(std::string_view key) {
-    if (!first) *at++ = ',';
-    first = false;
-    *at++ = '"';
-    at = copy(copy(at, key), std::string_view("\":"));
-  }
-  void constant(std::string_view key, std::string_view value) {
-    if (value.empty()) return;
-    name(key);
-    *at++ = '"';
-    at = copy(at, value);
-    *at++ = '"';
-  }
-  void text(std::string_view key, rl_view value) {
-    if (value.size == 0) return;
-    name(key);
-    at = write_json_string(at, clip_utf8(value, kMaxText));
-  }
-  void number(std::string_view key, uint32_t value) {
-    if (value == 0) return;
-    name(key);
-    at = write_decimal(at, value);
-  }
-  // 64 bits are more than a JSON number holds everywhere.
-  void large_number(std::string_view key, uint64_t value) {
-    if (value == 0) return;
-    name(key);
-    *at++ = '"';
-    at = write_decimal(at, value);
-    *at++ = '"';
-  }
-  void flag(std::string_view key, bool value) {
-    if (!value) return;
-    name(key);
-    at = copy(at, std::string_view("true"));
-  }
-  void begin(char bracket) {
-    *at++ = bracket;
-    first = true;
-  }
-  void end(char bracket) {
-    *at++ = bracket;
-    first = false;
-  }
-  // An object within a list.
-  void begin_item() {
-    if (!first) *at++ = ',';
-    begin('{');
-  }
-};
 
 void write_state(JsonWriter *writer, const rl_limit_state &state) {
   writer->begin_item();

@@ -52,6 +52,7 @@ cdef extern from "wire/rls_messages.h" namespace "rl" nogil:
         pass
 
     const char *decode_rate_limit(rl_view bytes, DescriptorArena *arena, rl_descriptor_call *out)
+    const char *decode_rate_limit_json(rl_view bytes, DescriptorArena *arena, rl_descriptor_call *out)
 
 
 cdef extern from "wire/metadata.h" namespace "rl" nogil:
@@ -146,11 +147,12 @@ cdef dict decoded(bytes data, bint envoy):
         del arena
 
 
-def rate_limit_request(bytes data):
+def rate_limit_request(bytes data, bint json=False):
     cdef Heap heap = Heap(data)
     cdef unique_ptr[DescriptorArena] arena = unique_ptr[DescriptorArena](new DescriptorArena())
     cdef rl_descriptor_call call
-    cdef const char *error = decode_rate_limit(heap.view, arena.get(), &call)
+    cdef const char *error
+    error = decode_rate_limit_json(heap.view, arena.get(), &call) if json else decode_rate_limit(heap.view, arena.get(), &call)
     if error != NULL:
         raise ValueError((<bytes>error).decode())
     return {
@@ -162,6 +164,7 @@ def rate_limit_request(bytes data):
                 "address": to_bytes(call.descriptors[i].address),
                 "limit": call.descriptors[i].limit,
                 "window_ms": call.descriptors[i].window_ms,
+                "refund": bool(call.descriptors[i].refund),
             }
             for i in range(call.count)
         ],

@@ -15,27 +15,6 @@ constexpr size_t kStatusRoom = 64;
 constexpr size_t kHeaderFraming = 12;
 constexpr size_t kMetadataFraming = 40;
 
-// RateLimitResponse.RateLimit.Unit; 0 when none is so long.
-uint32_t unit_of_window(uint32_t window_ms) {
-  constexpr uint32_t kDay = 86'400'000;
-  switch (window_ms) {
-    case 1000:
-      return 1;
-    case 60'000:
-      return 2;
-    case 3'600'000:
-      return 3;
-    case kDay:
-      return 4;
-    case 30 * kDay:
-      return 5;
-    case 7 * kDay:
-      return 7;
-    default:
-      return 0;
-  }
-}
-
 void write_status(ProtoWriter *writer, const rl_descriptor_status &status) {
   char *mark = writer->begin<2>(2);
   writer->number(1, status.over ? kOverLimit : kOk);
@@ -81,6 +60,26 @@ void write_metadata(ProtoWriter *writer, const rl_descriptor_answer &answer) {
 }
 
 }  // namespace
+
+uint32_t unit_of_window(uint32_t window_ms) {
+  constexpr uint32_t kDay = 86'400'000;
+  switch (window_ms) {
+    case 1000:
+      return 1;
+    case 60'000:
+      return 2;
+    case 3'600'000:
+      return 3;
+    case kDay:
+      return 4;
+    case 30 * kDay:
+      return 5;
+    case 7 * kDay:
+      return 7;
+    default:
+      return 0;
+  }
+}
 
 void encode_rate_limit(const rl_descriptor_answer &answer, const rl_verdict &verdict, Buffer *out) {
   size_t room = 16 + kMetadataFraming;

@@ -22,7 +22,13 @@ enum : uint32_t {
 
 // RateLimitRequest. Views point into bytes or the arena; so may the error.
 DecodeError decode_rate_limit(rl_view bytes, DescriptorArena *arena, rl_descriptor_call *out);
-// RateLimitResponse.
+// The same in protobuf's JSON mapping. A name that the contract does not know, or one given twice, is an error.
+DecodeError decode_rate_limit_json(rl_view bytes, DescriptorArena *arena, rl_descriptor_call *out);
+
+// RateLimitResponse.RateLimit.Unit; 0 when none is so long.
+uint32_t unit_of_window(uint32_t window_ms);
+// RateLimitResponse; appended.
 void encode_rate_limit(const rl_descriptor_answer &answer, const rl_verdict &verdict, Buffer *out);
+void encode_rate_limit_json(const rl_descriptor_answer &answer, const rl_verdict &verdict, Buffer *out);
 
 }  // namespace rl

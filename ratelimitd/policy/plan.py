@@ -149,7 +149,7 @@ class Limit:
     on_store_loss: StoreLoss = StoreLoss.LOCAL
     # For ShouldRateLimit alone.
     replaces: tuple[int, ...] = ()  # indexes into Domain.limits: they do not apply beside this one
-    quota: bool = False  # says when it is used up, and denies nothing
+    quota: bool = False  # says when it is used up, and denies when all quotas of a call are
     metadata: bytes = b""  # google.protobuf.Struct, told while the quota lasts; at most 16 KiB
     answer_name: bytes | None = None  # what the answer calls it; None: its name
 

@@ -145,7 +145,9 @@ class LimitSpec(Spec):
         default=[], description="ShouldRateLimit: limits of this file that do not apply where this one does."
     )
     quota: StrictBool = Field(
-        default=False, description="ShouldRateLimit: over the limit is said of the descriptor only, never of the call."
+        default=False,
+        description="ShouldRateLimit: over the limit is said of the descriptor; of the call only when none of the"
+        " quotas that it meets is left.",
     )
     metadata: dict[str, Any] = Field(
         default={},

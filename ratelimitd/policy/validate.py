@@ -371,6 +371,9 @@ def check_consistency(f: Findings, spec: LimitSpec, path: Path) -> None:
         f.error("P313", "a token bucket cannot be leased: leases are of hits in a window", where, hint)
     elif spec.buckets > 1:
         f.error("P313", "a window with buckets cannot be leased", where, "remove buckets, or write synced")
+    if f.spec.consume == "always":
+        message = "a limit that counts what it denies cannot be leased: it would be granted what nobody may use"
+        f.error("P313", message, where, "write synced, or another `consume`")
     if spec.count == "scan_score" or spec.score_cost:
         f.error("P313", "a score cannot be leased: it is known only after the request was let in", where, hint)
 

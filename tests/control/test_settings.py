@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
@@ -117,3 +119,71 @@ def test_the_environment_of_envoyproxy_ratelimit_is_read_where_its_configuration
         settings.resolve({}, {"RATELIMITD_RATELIMIT_CONFIG": "env", "RUNTIME_ROOT": "/nowhere"})
     with pytest.raises(SettingsError, match="GRPC_MAX_CONNECTION_AGE='soon'"):
         settings.resolve({"ratelimit_config": "config"}, {"GRPC_MAX_CONNECTION_AGE": "soon"})
+
+
+def test_the_tls_of_envoyproxy_ratelimit_is_ours() -> None:
+    theirs = {
+        "RATELIMITD_RATELIMIT_CONFIG": "config",
+        "GRPC_SERVER_TLS_CERT": "tls.crt",
+        "GRPC_SERVER_TLS_KEY": "tls.key",
+        "GRPC_CLIENT_TLS_CACERT": "clients.crt",
+        "GRPC_CLIENT_TLS_SAN": "edge.example.com",
+        "GRPC_HOST": "::",
+        "PORT": "8080",
+        "REDIS_URL": "a:1",
+        "REDIS_TLS_CACERT": "ca.crt",
+        "REDIS_TLS_CLIENT_CERT": "redis.crt",
+        "REDIS_TLS_CLIENT_KEY": "redis.key",
+    }
+    off = settings.resolve({}, theirs)
+    assert (off.listen, off.listen_tls, off.tls_cert, off.redis, off.redis_ca) == (
+        ("0.0.0.0:8080",), (), "", "redis://a:1", "",
+    )  # fmt: skip
+    on = settings.resolve({}, theirs | {"GRPC_SERVER_USE_TLS": "true", "REDIS_TLS": "1"})
+    assert (on.listen, on.listen_tls) == (("0.0.0.0:8080",), ("[::]:8081",))
+    assert (on.tls_cert, on.tls_key, on.tls_client_ca) == ("tls.crt", "tls.key", "clients.crt")
+    assert on.tls_client_names == ("edge.example.com",)
+    assert (on.redis, on.redis_ca, on.redis_cert, on.redis_key) == ("rediss://a:1", "ca.crt", "redis.crt", "redis.key")
+    # Without a port for HTTP nothing is plain; a socket stands in the place of the port.
+    alone = {name: value for name, value in theirs.items() if name != "PORT"} | {"GRPC_SERVER_USE_TLS": "t"}
+    assert settings.resolve({}, alone | {"GRPC_UDS": "/run/rl.sock"}).listen_tls == ("unix:/run/rl.sock",)
+    assert settings.resolve({}, alone).listen == ()
+    plain = alone | {"GRPC_UDS": "/run/rl.sock", "GRPC_SERVER_USE_TLS": "false"}
+    assert settings.resolve({}, plain).listen == ("unix:/run/rl.sock",)
+
+
+def test_every_variable_of_envoyproxy_ratelimit_is_on_the_migration_page() -> None:
+    """A `*` there stands for the rest of a name."""
+    page = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
+    told = [re.escape(name).replace(r"\*", ".*") for name in re.findall(r"`([A-Z][A-Z_*]+)`", page)]
+    missing = [name for name in THEIRS.split() if not any(re.fullmatch(pattern, name) for pattern in told)]
+    assert missing == []
+
+
+# What its settings and its README name.
+THEIRS = """
+PROTO HOST PORT DEBUG_HOST DEBUG_PORT GRPC_UDS GRPC_HOST GRPC_PORT GRPC_MAX_CONNECTION_AGE GRPC_MAX_CONNECTION_AGE_GRACE
+GRPC_SERVER_USE_TLS GRPC_SERVER_TLS_CERT GRPC_SERVER_TLS_KEY GRPC_CLIENT_TLS_CACERT GRPC_CLIENT_TLS_SAN LOG_LEVEL
+LOG_FORMAT CONFIG_TYPE FORCE_START_WITHOUT_INITIAL_CONFIG CONFIG_GRPC_XDS_NODE_ID CONFIG_GRPC_XDS_NODE_METADATA
+CONFIG_GRPC_XDS_SERVER_URL CONFIG_GRPC_XDS_SERVER_CONNECT_RETRY_INTERVAL CONFIG_GRPC_XDS_CLIENT_ADDITIONAL_HEADERS
+CONFIG_GRPC_XDS_SERVER_USE_TLS CONFIG_GRPC_XDS_CLIENT_TLS_CERT CONFIG_GRPC_XDS_CLIENT_TLS_KEY
+CONFIG_GRPC_XDS_SERVER_TLS_CACERT CONFIG_GRPC_XDS_SERVER_TLS_SAN XDS_CLIENT_BACKOFF_INITIAL_INTERVAL
+XDS_CLIENT_BACKOFF_MAX_INTERVAL XDS_CLIENT_BACKOFF_RANDOM_FACTOR XDS_CLIENT_BACKOFF_JITTER USE_DOG_STATSD
+USE_DOG_STATSD_MOGRIFIERS USE_STATSD STATSD_HOST STATSD_PORT EXTRA_TAGS STATS_FLUSH_INTERVAL DISABLE_STATS
+USE_PROMETHEUS PROMETHEUS_ADDR PROMETHEUS_PATH PROMETHEUS_MAPPER_YAML RUNTIME_ROOT RUNTIME_SUBDIRECTORY
+RUNTIME_APPDIRECTORY RUNTIME_IGNOREDOTFILES RUNTIME_WATCH_ROOT EXPIRATION_JITTER_MAX_SECONDS LOCAL_CACHE_SIZE_IN_BYTES
+NEAR_LIMIT_RATIO CACHE_KEY_PREFIX BACKEND_TYPE STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT LIMIT_RESPONSE_HEADERS_ENABLED
+LIMIT_LIMIT_HEADER LIMIT_REMAINING_HEADER LIMIT_RESET_HEADER LIMIT_REQUEST_HEADERS_ENABLED LIMIT_REQUEST_LIMIT_HEADER
+LIMIT_REQUEST_REMAINING_HEADER LIMIT_REQUEST_RESET_HEADER LIMIT_PER_UNIT_HEADERS_ENABLED
+HEALTHY_WITH_AT_LEAST_ONE_CONFIG_LOADED REDIS_SOCKET_TYPE REDIS_TYPE REDIS_URL REDIS_POOL_SIZE REDIS_AUTH
+REDIS_SENTINEL_AUTH REDIS_TLS REDIS_TLS_CLIENT_CERT REDIS_TLS_CLIENT_KEY REDIS_TLS_CACERT
+REDIS_TLS_SKIP_HOSTNAME_VERIFICATION REDIS_PIPELINE_WINDOW REDIS_PIPELINE_LIMIT REDIS_USE_EXPLICIT_PIPELINE
+REDIS_PERSECOND REDIS_PERSECOND_SOCKET_TYPE REDIS_PERSECOND_TYPE REDIS_PERSECOND_URL REDIS_PERSECOND_POOL_SIZE
+REDIS_PERSECOND_AUTH REDIS_PERSECOND_SENTINEL_AUTH REDIS_PERSECOND_TLS REDIS_PERSECOND_PIPELINE_WINDOW
+REDIS_PERSECOND_PIPELINE_LIMIT REDIS_PERSECOND_USE_EXPLICIT_PIPELINE REDIS_HEALTH_CHECK_ACTIVE_CONNECTION REDIS_TIMEOUT
+REDIS_PERSECOND_TIMEOUT REDIS_POOL_ON_EMPTY_BEHAVIOR REDIS_PERSECOND_POOL_ON_EMPTY_BEHAVIOR MEMCACHE_HOST_PORT
+MEMCACHE_MAX_IDLE_CONNS MEMCACHE_SRV MEMCACHE_SRV_REFRESH MEMCACHE_TLS MEMCACHE_TLS_CLIENT_CERT MEMCACHE_TLS_CLIENT_KEY
+MEMCACHE_TLS_CACERT MEMCACHE_TLS_SKIP_HOSTNAME_VERIFICATION SHADOW_MODE RESPONSE_DYNAMIC_METADATA MERGE_DOMAIN_CONFIG
+TRACING_ENABLED TRACING_SERVICE_NAME TRACING_SERVICE_NAMESPACE TRACING_SERVICE_INSTANCE_ID TRACING_EXPORTER_PROTOCOL
+TRACING_SAMPLING_RATE USE_CALENDAR_MONTH_RATE_LIMIT
+"""

@@ -65,3 +65,17 @@ def test_another_hash_key_finds_nothing_of_before() -> None:
     assert target.lookup("shop", "per-ip", ["203.0.113.7"], now_ns=START) is not None
     with pytest.raises(EngineError):
         target.rekey(b"short")
+
+
+def test_who_counts_all_heeds_it_too() -> None:
+    """consume: always charges what it denies, and while the store is lost each limit has its way."""
+    for on_loss, admitted in ((StoreLoss.LOCAL, 9), (StoreLoss.SHARE, 3), (StoreLoss.ALLOW, 20), (StoreLoss.DENY, 0)):
+        target = Engine(max_keys=1000)
+        target.sync_start(1)
+        target.swap(plan(limit("per-ip", 9, on_store_loss=on_loss), all_or_none=False, always=True))
+        target.sync_lost(LOST, 3)
+        answers = [target.check(request(), now_ns=START) for _ in range(20)]
+        assert sum(answer["decision"] == "allow" for answer in answers) == admitted
+        assert target.lookup("shop", "per-ip", ["203.0.113.7"], now_ns=START)["used"] == 20
+        lost = {"store_lost"} if on_loss == StoreLoss.DENY else {"over_limit"}
+        assert {answer["reason"] for answer in answers if answer["decision"] == "deny"} <= lost

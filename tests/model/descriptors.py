@@ -25,6 +25,7 @@ class Asked:
     entries: Entries
     hits: int | None = None
     limit: tuple[int, str] | None = None
+    refund: bool = False
 
 
 @dataclass
@@ -56,37 +57,44 @@ class Limiter:
         self.shadow = shadow
         self.counts: Counter[tuple[Any, ...]] = Counter()
 
-    def ask(self, domain: str, asked: list[Asked], now: float, hits: int = 0) -> tuple[bool, list[Status], Node]:
+    def ask(
+        self, domain: str, asked: list[Asked], now: float, request_hits: int = 0
+    ) -> tuple[bool, list[Status], Node]:
         """(over the limit, statuses, metadata)."""
         found = [self.find(domain, one) for one in asked]
         replaced = {name for f in found if f is not None for name in f.replaces}
-        statuses, over = [], False
-        metadata: Node = {}
-        for one, limit in zip(asked, found, strict=True):
+        statuses = [Status() for _ in asked]
+        objects: dict[int, bool] = {}
+        # What is given back is given back after the others were counted.
+        for at in sorted(range(len(asked)), key=lambda at: asked[at].refund):
+            limit, one = found[at], asked[at]
             if limit is not None and limit.unlimited:
-                statuses.append(Status(remaining=MOST))
-                told = True
-            elif limit is None or (limit.name and limit.name in replaced):
-                statuses.append(Status())
-                told = False
-            else:
-                objects = self.count(limit, max(hits, 1) if one.hits is None else one.hits, now, statuses)
-                over |= objects and not limit.quota and not limit.shadow
-                told = not objects
-            if told and limit is not None and limit.quota:
+                statuses[at], objects[at] = Status(remaining=MOST), False
+            elif limit is not None and not (limit.name and limit.name in replaced):
+                hits = max(request_hits, 1) if one.hits is None else one.hits
+                statuses[at], objects[at] = self.count(limit, hits, one.refund, now)
+        metadata: Node = {}
+        over, quotas = False, []
+        for at, objected in sorted(objects.items()):
+            limit = found[at]
+            assert limit is not None
+            if limit.quota and not objected:
                 metadata = {**limit.metadata, **metadata}  # the first counts most
+            if limit.quota:
+                quotas.append(objected and not limit.shadow)
+            over |= objected and not limit.quota and not limit.shadow
+        over |= bool(quotas) and all(quotas)
         return over and not self.shadow, statuses, metadata
 
-    def count(self, limit: Found, hits: int, now: float, statuses: list[Status]) -> bool:
-        """Adds a status. Is the limit over, though it may only be watched?"""
+    def count(self, limit: Found, hits: int, refund: bool, now: float) -> tuple[Status, bool]:
+        """(its status, is the limit over, though it may only be watched?)"""
         seconds = SECONDS[limit.unit]
         key = (*limit.key, limit.unit, int(now) // seconds)
-        self.counts[key] = min(self.counts[key] + hits, MOST)
-        over = self.counts[key] > limit.requests
-        remaining = 0 if over else limit.requests - self.counts[key]
+        self.counts[key] = max(0, self.counts[key] - hits) if refund else min(self.counts[key] + hits, MOST)
+        over = self.counts[key] > limit.requests and not refund
+        remaining = max(0, limit.requests - self.counts[key])
         reset = seconds - int(now) % seconds
-        statuses.append(Status(over and not limit.shadow, (limit.requests, limit.unit, limit.name), remaining, reset))
-        return over
+        return Status(over and not limit.shadow, (limit.requests, limit.unit, limit.name), remaining, reset), over
 
     def find(self, domain: str, asked: Asked) -> Found | None:
         if domain not in self.domains:

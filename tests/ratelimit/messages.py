@@ -41,6 +41,7 @@ def request(domain: str, *asked: Asked, hits: int = 0) -> Any:
             descriptor.entries.add(key=key, value=value)
         if one.hits is not None:
             descriptor.hits_addend.value = one.hits
+        descriptor.is_negative_hits = one.refund
         if one.limit is not None:
             descriptor.limit.requests_per_unit = one.limit[0]
             descriptor.limit.unit = UNITS.index(one.limit[1])

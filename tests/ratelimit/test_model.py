@@ -127,4 +127,5 @@ def an_asked(rng: random.Random, level: list[dict[str, Any]]) -> Asked:
         entries(rng, level),
         rng.choice([None, None, None, 0, 1, 3]),
         (rng.choice([0, 1, 4]), rng.choice(list(SECONDS))) if rng.random() < 0.1 else None,
+        rng.random() < 0.1,
     )

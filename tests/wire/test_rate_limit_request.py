@@ -7,6 +7,7 @@ import random
 import re
 
 import pytest
+from google.protobuf import json_format
 
 from ratelimitd._ext.wire import probe
 
@@ -28,7 +29,7 @@ def decode(call):
     return probe.rate_limit_request(call.SerializeToString())
 
 
-def descriptor(*entries, hits=1, address=b"", limit=0, window_ms=0):
+def descriptor(*entries, hits=1, address=b"", limit=0, window_ms=0, refund=False):
     keys = b"|".join(key for key, _ in entries)
     names = [(b"descriptor." + key, value) for key, value in entries]
     return {
@@ -37,6 +38,7 @@ def descriptor(*entries, hits=1, address=b"", limit=0, window_ms=0):
         "address": address,
         "limit": limit,
         "window_ms": window_ms,
+        "refund": refund,
     }
 
 
@@ -47,7 +49,7 @@ def test_entries_are_attributes(call):
     second.hits_addend.value = 0
     second.limit.requests_per_unit = 7
     second.limit.unit = 2
-    call.descriptors.add()
+    call.descriptors.add().is_negative_hits = True
     call.hits_addend = 3
     assert decode(call) == {
         "domain": b"d",
@@ -61,7 +63,7 @@ def test_entries_are_attributes(call):
                 limit=7,
                 window_ms=60_000,
             ),
-            descriptor(hits=3),
+            descriptor(hits=3, refund=True),
         ],
     }
 
@@ -134,11 +136,6 @@ def too_many_hits(call):
     return "descriptors[0].hits_addend: must be a whole number from 0 to 4294967295"
 
 
-def a_refund(call):
-    call.descriptors[0].is_negative_hits = True
-    return "descriptors[0].is_negative_hits: hits are not given back"
-
-
 def a_year(call):
     call.descriptors[0].limit.unit = 6
     return "descriptors[0].limit.unit: must be SECOND, MINUTE, HOUR, DAY, WEEK or MONTH"
@@ -178,7 +175,6 @@ def too_large(call):
             a_long_key,
             a_long_value,
             too_many_hits,
-            a_refund,
             a_year,
             no_unit,
             no_domain,
@@ -191,6 +187,8 @@ def test_what_is_not_served_is_refused_by_the_name_of_its_field(call, change):
     said = change(call)
     with pytest.raises(ValueError, match=re.escape(said) + "$"):
         decode(call)
+    with pytest.raises(ValueError, match=re.escape(said) + "$"):
+        probe.rate_limit_request(json_format.MessageToJson(call).encode(), json=True)
 
 
 def test_as_much_as_may_be(request_class):
@@ -204,19 +202,47 @@ def test_as_much_as_may_be(request_class):
     assert found[0]["attributes"][-1][1].startswith(b"%7C" * 250 + b"0|")
 
 
-def test_mutations_never_break_it(call):
-    rng = random.Random(5)
+def some_more(call):
     for _ in range(3):
         more = call.descriptors.add()
         for index in range(4):
             more.entries.add(key=f"k{index}", value="v" * index)
         more.limit.unit = 1
         more.hits_addend.value = 9
-    whole = call.SerializeToString()
+    return call
+
+
+def test_json_says_the_same(call):
+    texts = ["", "a|b#%", "\u00fc\u20ac\U0001f600", '"\\\n\x01/', "a" * 256]
+    for unit, text in enumerate(texts, 1):
+        more = some_more(call).descriptors.add(is_negative_hits=unit % 2 == 0)
+        more.entries.add(key=text or "k", value=text)
+        more.entries.add(key="remote_address", value="203.0.113.7")
+        more.limit.unit = [1, 2, 3, 4, 7][unit - 1]
+        more.limit.requests_per_unit = unit
+        more.hits_addend.value = unit - 1
+    call.hits_addend = 7
+    for options in (
+        {},
+        {"preserving_proto_field_name": True},
+        {"use_integers_for_enums": True},
+        {"ensure_ascii": False},
+    ):
+        text = json_format.MessageToJson(call, **options)
+        assert probe.rate_limit_request(text.encode(), json=True) == decode(call)
+    nothing = b'{"domain": "d", "hitsAddend": null, "descriptors": [{"limit": null, "hits_addend": null}]}'
+    assert probe.rate_limit_request(nothing, json=True)["descriptors"] == [descriptor()]
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_mutations_never_break_it(call, json):
+    rng = random.Random(5)
+    some_more(call)
+    whole = json_format.MessageToJson(call, indent=None).encode() if json else call.SerializeToString()
     for _ in range(3000):
         bytes_ = bytearray(whole)
         for _ in range(rng.randint(1, 4)):
             bytes_[rng.randrange(len(bytes_))] = rng.randrange(256)
-        cut = bytes(bytes_[: rng.randrange(len(bytes_) + 1)])
+        cut = bytes(bytes_ if json else bytes_[: rng.randrange(len(bytes_) + 1)])
         with contextlib.suppress(ValueError):
-            assert probe.rate_limit_request(cut)["descriptors"]
+            assert probe.rate_limit_request(cut, json=json)["descriptors"]
