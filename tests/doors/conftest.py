@@ -115,7 +115,24 @@ def envoy(ports: Ports, directory: Path) -> Iterator[None]:
         yield
 
 
-PROXIES = {"nginx": nginx, "haproxy": haproxy, "caddy": caddy, "envoy": envoy}
+@contextmanager
+def traefik(ports: Ports, directory: Path) -> Iterator[None]:
+    """Behind a balancer that says who the client is, and takes away what a client says of the rest, as balancers do."""
+    static = configured("traefik/traefik.yml", ports).replace("dynamic.yml", str(directory / "dynamic.yml"))
+    address = f'address: "127.0.0.1:{ports.proxy}"'
+    static = with_line(static, address, "forwardedHeaders: {trustedIPs: [127.0.0.0/8]}")
+    dynamic = configured("traefik/dynamic.yml", ports).replace("[ratelimitd]", "[balancer, ratelimitd]")
+    dynamic = dynamic.replace("trustForwardHeader: false", "trustForwardHeader: true")
+    lies = ", ".join(f'X-Forwarded-{name}: ""' for name in ("Method", "Uri", "Host"))
+    balancer = f"    balancer: {{headers: {{customRequestHeaders: {{{lies}}}}}}}"
+    (directory / "dynamic.yml").write_text(dynamic.replace("\n  middlewares:\n", f"\n  middlewares:\n{balancer}\n"))
+    (directory / "traefik.yml").write_text(static)
+    command = [program("traefik"), f"--configFile={directory / 'traefik.yml'}"]
+    with serving.running(command, directory / "traefik.log"):
+        yield
+
+
+PROXIES = {"nginx": nginx, "haproxy": haproxy, "caddy": caddy, "envoy": envoy, "traefik": traefik}
 
 
 def started(name: str, ports: Ports, directory: Path) -> AbstractContextManager[None]:

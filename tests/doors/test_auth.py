@@ -160,7 +160,7 @@ def test_any_method_asks(server: httpx.Client, somebody: Header) -> None:
 
 
 def test_the_example_of_traefik_asks_where_it_is_answered(server: httpx.Client, somebody: Header) -> None:
-    """Debian has no Traefik to run it; every router is guarded, and nobody trusts a client's word."""
+    """Where there is no Traefik to run it, too; every router is guarded, and nobody trusts a client's word."""
     config = YAML(typ="safe").load(EXAMPLES / "traefik" / "dynamic.yml")["http"]
     [(name, middleware)] = config["middlewares"].items()
     assert all(name in router["middlewares"] for router in config["routers"].values())
