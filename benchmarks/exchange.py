@@ -52,7 +52,7 @@ async def exchange(engine: Engine, url: str, seconds: float, flat_out: bool, pid
     layout = Layout("bench")
     topology = Topology(Access(parse(url)), layout)
     await topology.open()
-    flusher = Flusher(engine, layout, 1)
+    flusher = Flusher(engine, layout, 1, back_seconds=2)
 
     async def turn() -> None:
         engine.sync_resync(range(SHARDS))

@@ -30,6 +30,7 @@ from ratelimitd.sync.topology import Master, Topology
 BEAT_SECONDS = 1.0
 LOOK_SECONDS = 10.0  # between two looks at who the masters are, when nobody says MOVED
 LOST_SECONDS = 1.5  # of silence, until a master's shards count as lost
+NEVER = float("inf")
 URGENT_SECONDS = 0.01  # between two flushes ahead of time, at least
 URGENT_REST = 4  # ... and as many times what the last flush took
 STEP_MS = 50  # of our clock against the monotonic one: not drift
@@ -66,7 +67,8 @@ class Cluster:
         self._name = f"{node:08x} {socket.gethostname()}:{os.getpid()}"
         self._layout = Layout(options.prefix)
         self._topology = Topology(options.access, self._layout)
-        self._flusher = Flusher(engine, self._layout, node)
+        back_seconds = BEAT_SECONDS + options.access.seconds + 2 * options.interval
+        self._flusher = Flusher(engine, self._layout, node, back_seconds)
         self._events = Events(engine, self._layout, node, engine.stats()["bans"]["max_bans"])
         self._exchanging = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -75,6 +77,8 @@ class Cluster:
         self._breaker = Breaker()  # of looking for the store
         self._nodes: tuple[str, ...] = ()
         self._lost = bytes([1]) * SHARDS
+        self._found = [0.0] * SHARDS  # from when on the store of a shard is not lost
+        self._before = 0  # nodes, when a shard was lost
         engine.sync_lost(self._lost, 1)
         self._offset_ms = 0.0
         self._clock_gap = _clock_gap()
@@ -229,6 +233,7 @@ class Cluster:
         found = await heartbeat.beat(list(self._topology.masters.values()))
         for master, error in found.failures:
             self._failed(master, error)
+        self._flusher.repeat()
         for master in found.replaced:
             self._flusher.resync([shard for shard in master.shards if shard in self._flusher.seen])
         silent = {master for master, _ in found.failures}
@@ -313,14 +318,27 @@ class Cluster:
         self._problem, self._problem_kind = sentence, kind
 
     def _find_lost(self) -> None:
+        """Shards are lost while nobody answers for them, and until the other nodes may have come back too: what these
+        counted meanwhile is to be known before limits hold as they did.
+        """
         now = time.monotonic()
-        lost = bytearray([1]) * SHARDS
+        nodes = len(self._nodes)
+        answering = bytearray(SHARDS)
         for master in self._topology.masters.values():
             if now - master.answered < LOST_SECONDS:
                 for shard in master.shards:
-                    lost[shard] = 0
-        self._lost = bytes(lost)
-        self._engine.sync_lost(self._lost, max(1, len(self._nodes)))
+                    answering[shard] = 1
+        for shard, answers in enumerate(answering):
+            if not answers and self._found[shard] != NEVER:
+                self._found[shard] = NEVER
+                self._before = max(self._before, nodes)
+            elif answers and self._found[shard] == NEVER:
+                self._found[shard] = now + (self._flusher.back_seconds if self._before > 1 else 0)
+        lost, self._lost = self._lost, bytes(now < found for found in self._found)
+        self._flusher.ask_again([shard for shard in range(SHARDS) if lost[shard] > self._lost[shard]])
+        if not any(self._lost):
+            self._before = 0
+        self._engine.sync_lost(self._lost, max(1, nodes, self._before))
 
     # The clock.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,14 +32,19 @@ class Seen:
 
 @dataclass(slots=True)
 class Flusher:
-    """One for all masters; a master is flushed by one task at a time."""
+    """One for all masters; a master is flushed by one task at a time.
+
+    back_seconds: when the store is back, or lost data, so long until every node has noticed and sent what it knows.
+    """
 
     engine: Engine
     layout: Layout
     node: int
+    back_seconds: float
     seen: dict[int, Seen] = field(default_factory=dict)
     resyncs: int = 0
     calls: int = 0  # of the lease script
+    again: dict[int, float] = field(default_factory=dict)  # shards to be asked again, and when (monotonic)
 
     async def flush(self, master: Master, shards: list[int]) -> list[Exception] | None:
         """What is dirty of these of its shards, up to MOST counters of each.
@@ -105,8 +111,24 @@ class Flusher:
         known.text, known.flushes, known.master = text, flushes, master.name
 
     def resync(self, shards: list[int]) -> None:
+        """Now, for others; and later, when the others have done it, for us."""
         self.resyncs += len(shards)
         self.engine.sync_resync(shards)
+        due = time.monotonic() + self.back_seconds
+        self.again.update(dict.fromkeys(shards, due))
+
+    def ask_again(self, shards: list[int]) -> None:
+        """What others have counted of every key that we count, also of those that nobody asks us for now."""
+        if shards:
+            self.engine.sync_resync(shards)
+
+    def repeat(self) -> None:
+        """Asks again where it is time."""
+        now = time.monotonic()
+        due = [shard for shard, at in self.again.items() if at <= now]
+        for shard in due:
+            del self.again[shard]
+        self.ask_again(due)
 
     async def compare(self, master: Master) -> None:
         """Asks for the generations of shards that may not have been flushed for long."""
