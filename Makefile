@@ -75,7 +75,7 @@ system-fuzz: system
 	$(call install,$(FUZZ_PACKAGES))
 
 test: system-test build $(VENV)/.dev
-	$(BIN)/python -m pytest -q -n auto $(ARGS)
+	$(BIN)/python -m pytest -q -n auto --dist loadgroup $(ARGS)
 
 lint: build $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -9,10 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,8 +24,11 @@ from ratelimitd.client import Client
 from ratelimitd.client.request import Request
 from tests.e2e.serving import eventually, running, wait_for_line
 
+from .proxy import Proxy, proxy
+
 NOTHING_KEPT = ("--save", "", "--appendonly", "no")
 SLOTS = 16384
+BUS = 10_000  # above a server's port
 
 
 def free_port() -> int:
@@ -36,7 +38,7 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]
             try:
-                bus.bind(("127.0.0.1", port + 10_000))
+                bus.bind(("127.0.0.1", port + BUS))
             except (OSError, OverflowError):
                 continue
             return port
@@ -51,6 +53,7 @@ class Redis:
     arguments: tuple[str, ...] = ()
     configuration: Path | None = None  # a Sentinel's: it writes it itself
     process: subprocess.Popen[bytes] | None = None
+    source: str = ""  # the address from which it calls others
 
     @property
     def name(self) -> str:
@@ -61,12 +64,18 @@ class Redis:
         return redis.Redis(port=self.port, socket_timeout=10)
 
     def start(self) -> Redis:
+        self.launch()
+        return self.wait()
+
+    def launch(self) -> None:
         command = ["redis-server"] if self.configuration is None else ["redis-server", str(self.configuration)]
         command += ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), *self.arguments]
         if self.configuration is None:
             command += NOTHING_KEPT
         with (self.directory / f"redis-{self.port}.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def wait(self) -> Redis:
         eventually(self._answers, f"redis {self.port}")
         return self
 
@@ -98,9 +107,12 @@ def single(directory: Path, *arguments: str) -> Iterator[Redis]:
 
 @dataclass
 class RedisCluster:
-    """Three masters first, then their replicas, in the same order."""
+    """Three masters first, then their replicas, in the same order. Each calls the others from an address of its own,
+    and is called through a proxy: `buses`.
+    """
 
     servers: list[Redis]
+    buses: list[Proxy]
 
     @property
     def url(self) -> str:
@@ -120,36 +132,84 @@ class RedisCluster:
                     return next(s for s in self.servers if s.port == port)
         raise AssertionError(f"nobody has slot {slot}")
 
+    def replica(self, master: Redis) -> Redis:
+        for server in self.servers:
+            info = server.client.info("replication")
+            if info["role"] == "slave" and info["master_port"] == master.port:
+                return server
+        raise AssertionError(f"{master.name} has no replica")
+
+    def isolate(self, server: Redis) -> None:
+        """Its peers hear nothing of it any more, nor it of them. Clients go on talking to all of them."""
+        for other, bus in zip(self.servers, self.buses, strict=True):
+            bus.cut("" if other is server else server.source)
+
+    def mend(self) -> None:
+        for bus in self.buses:
+            bus.mend()
+
     def flush_all(self) -> None:
         for server in self.servers:
             if server.client.info("replication")["role"] == "master":
                 server.client.flushall()
 
+    def well(self) -> bool:
+        """Every slot has a master, every master a replica in step, and all of them know it."""
+        try:
+            roles = [server.client.info("replication")["role"] for server in self.servers]
+            return roles.count("master") == 3 and all(_well(server) for server in self.servers)
+        except redis.RedisError:
+            return False
+
 
 @contextmanager
 def cluster(directory: Path) -> Iterator[RedisCluster]:
-    """Fails over within a second or two."""
+    """Fails over within a second or two. Not by redis-cli --cluster create, which sleeps for seconds."""
     with ExitStack() as stack:
-        servers = []
-        for _ in range(6):
+        servers, buses = [], []
+        for number in range(6):
             port = free_port()
+            buses.append(stack.enter_context(proxy(port + BUS)))
+            source = f"127.0.0.{number + 2}"
             arguments = ("--cluster-enabled", "yes", "--cluster-config-file", f"nodes-{port}.conf")
             arguments += ("--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no")
-            server = Redis(directory, port, (*arguments, "--cluster-replica-validity-factor", "0"))
+            arguments += ("--cluster-replica-validity-factor", "0", "--bind-source-addr", source)
+            arguments += ("--cluster-announce-ip", "127.0.0.1", "--cluster-announce-bus-port", str(buses[-1].port))
+            arguments += ("--repl-diskless-sync-delay", "0", "--protected-mode", "no")  # which knows 127.0.0.1 only
+            server = Redis(directory, port, arguments, source=source)
             stack.callback(server.kill)
-            servers.append(server.start())
-        names = [server.name for server in servers]
-        command = ["redis-cli", "--cluster", "create", *names, "--cluster-replicas", "1", "--cluster-yes"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stdout + done.stderr
+            servers.append(server)
         for server in servers:
-            eventually(partial(_well, server), "the cluster")
-        yield RedisCluster(servers)
+            server.launch()
+        for number, server in enumerate(servers):
+            server.wait()
+            server.client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
+        for number, server in enumerate(servers[:3]):
+            server.client.execute_command("CLUSTER ADDSLOTSRANGE", number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1)
+        for server in servers:
+            for other, bus in zip(servers, buses, strict=True):
+                if other is not server:
+                    server.client.execute_command("CLUSTER MEET", "127.0.0.1", other.port, bus.port)
+        for master, replica in zip(servers[:3], servers[3:], strict=True):
+            name = master.client.execute_command("CLUSTER MYID").decode()
+            eventually(partial(_follows, replica, name), "a replica that knows its master")
+        made = RedisCluster(servers, buses)
+        eventually(made.well, "the cluster")
+        yield made
+
+
+def _follows(replica: Redis, master: str) -> bool:
+    try:
+        replica.client.execute_command("CLUSTER REPLICATE", master)
+    except redis.ResponseError:  # it has not heard of it yet
+        return False
+    return True
 
 
 def _well(server: Redis) -> bool:
     """It sees the whole cluster, and is in step with its master."""
-    return in_step(server) and server.client.execute_command("CLUSTER INFO")["cluster_state"] == "ok"
+    info = server.client.execute_command("CLUSTER INFO")
+    return in_step(server) and info["cluster_state"] == "ok" and info["cluster_slots_ok"] == str(SLOTS)
 
 
 def in_step(server: Redis) -> bool:
@@ -241,6 +301,21 @@ class Node:
                 raise
             return 0
 
+    def hear(self, hits: int, *, ip: str = "203.0.113.7") -> int:
+        """Asks until it knows of so many, of per-ip. How many passed."""
+        passed = 0
+
+        def heard() -> bool:
+            nonlocal passed
+            passed += self.ask(ip=ip)
+            return self.used("per-ip", ip) >= hits
+
+        eventually(heard, f"a node that knows of {hits} hits")
+        return passed
+
+    def flushes(self) -> int:
+        return int(self.metric("ratelimitd_store_flush_seconds_count"))
+
     def events(self, event: str) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == event]
@@ -250,8 +325,12 @@ class Node:
         return detail
 
     def wait_for_store(self, nodes: int) -> Node:
-        eventually(lambda: self.store()["ok"] and len(self.store()["nodes"]) == nodes, f"{nodes} nodes that share", 15)
+        eventually(lambda: self._shares(nodes), f"{nodes} nodes that share", 20)
         return self
+
+    def _shares(self, nodes: int) -> bool:
+        store = self.store()
+        return bool(store["ok"]) and len(store["nodes"]) == nodes
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -259,22 +338,38 @@ class Node:
 
 
 @contextmanager
-def node(policy: Path, log: Path, url: str, *arguments: str) -> Iterator[Node]:
+def nodes(policy: Path, directory: Path, urls: Mapping[str, str], *arguments: str) -> Iterator[list[Node]]:
+    """One for each of `urls`, by the names of their logs. They start at once."""
     command = [sys.executable, "-m", "ratelimitd", "serve", "--policy", str(policy), "--listen", "127.0.0.1:0"]
     command += ["--admin", "127.0.0.1:0", "--workers", "1", "--max-keys", "10000", "--drain-seconds", "1"]
-    with running([*command, "--redis", url, *arguments], log) as process:
-        found = wait_for_line(process, log, r"ratelimitd ready: grpc 127\.0\.0\.1:(\d+), admin (127\.0\.0\.1:\d+),")
-        out = Node(process, log, int(found[1]), found[2])
+    made: list[Node] = []
+    with ExitStack() as stack:
+        started = []
+        for name, url in urls.items():
+            log = directory / name
+            started.append((stack.enter_context(running([*command, "--redis", url, *arguments], log)), log))
+        for process, log in started:
+            found = wait_for_line(process, log, r"ratelimitd ready: grpc 127\.0\.0\.1:(\d+), admin (127\.0\.0\.1:\d+),")
+            made.append(Node(process, log, int(found[1]), found[2]))
         try:
-            yield out
+            yield made
         finally:
-            for client in out.clients:
-                client.close()
+            for one in made:
+                for client in one.clients:
+                    client.close()
+                one.process.terminate()
 
 
-def settle(seconds: float = 0.35) -> None:
-    """Three intervals: what was counted is known to all."""
-    time.sleep(seconds)
+@contextmanager
+def node(policy: Path, log: Path, url: str, *arguments: str) -> Iterator[Node]:
+    with nodes(policy, log.parent, {log.name: url}, *arguments) as (made,):
+        yield made
+
+
+def flushed(*nodes: Node, times: int = 3) -> None:
+    """Waits until each of them, under load, has told so many more masters what it counted, and heard of others."""
+    for one, before in [(one, one.flushes()) for one in nodes]:
+        eventually(lambda n=one, b=before: n.flushes() >= b + times, "a node that flushes")
 
 
 def make_certificates(directory: Path) -> None:

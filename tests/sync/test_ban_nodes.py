@@ -13,15 +13,9 @@ import pytest
 import redis
 
 from ratelimitd.client import Client, Request, Verdict
-from ratelimitd.commands.admin import Port
-from ratelimitd.commands.admin import ask as ask_admin
-from ratelimitd.sync.layout import Layout
 from tests.control.conftest import Server
-from tests.e2e.serving import eventually
 
-from . import servers
-
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("bans")]
 
 POLICY = """\
 version: 1
@@ -190,32 +184,3 @@ def test_the_store_forgets_and_is_told_again(
         seconds_until(lambda: client.hlen("{ratelimitd}:events") > 2)
     late = serve()
     seconds_until(lambda: check(late, "198.51.100.5").reason == "penalty")
-
-
-def test_bans_outlive_the_master_that_kept_them(tmp_path: Path) -> None:
-    """A Redis Cluster whose keeper of bans is killed: what it knew and what comes later holds on every node."""
-    policy = tmp_path / "shop.yaml"
-    policy.write_text(POLICY)
-
-    def ban(one: servers.Node, key: str) -> None:
-        where = [("penalty", "brute-force"), ("key", key), ("for", "1h")]
-        assert ask_admin(Port(one.admin), "POST", "/bans", where)["banned"] is True
-
-    def banned(one: servers.Node) -> set[str]:
-        return {row["key"] for row in ask_admin(Port(one.admin), "GET", "/bans")["bans"]}
-
-    (tmp_path / "cluster").mkdir()
-    with (
-        servers.cluster(tmp_path / "cluster") as store,
-        servers.node(policy, tmp_path / "a", store.url) as a,
-        servers.node(policy, tmp_path / "b", store.url) as b,
-    ):
-        for one in (a, b):
-            one.wait_for_store(2)
-        ban(a, "10.0.0.1")
-        eventually(lambda: "10.0.0.1" in banned(b), "b knows")
-        store.owner(Layout("ratelimitd").slot).kill()
-        ban(a, "10.0.0.2")
-        eventually(lambda: "10.0.0.2" in banned(b), "b knows of the ban after it", 30)
-        with servers.node(policy, tmp_path / "c", store.url) as c:
-            eventually(lambda: banned(c) == {"10.0.0.1", "10.0.0.2"}, "c knows both", 30)

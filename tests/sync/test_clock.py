@@ -56,15 +56,15 @@ def test_a_clock_is_days_off_and_is_set(
             offset_ns = a.metric("ratelimitd_store_clock_offset_seconds") * 1e9
             assert offset_ns == pytest.approx(-3 * DAY_NS, abs=10**9)
             with load([a, b], 1) as asked:
-                servers.settle()
+                servers.flushed(a, b)
             audit([a, b], asked.sent)
             with load([a, b], 2) as asked:
-                servers.settle()
+                asked.fault()
                 clock.set(3 * DAY_NS + 8 * 10**8)  # under load, by less than a second
                 eventually(lambda: len(a.events(SAID)) == 1, "a noticed")
             audit([a, b], asked.sent)
             clock.set(-DAY_NS)
             eventually(lambda: len(a.events(SAID)) == 2, "a noticed")
             with load([a, b], 3) as asked:
-                servers.settle()
+                servers.flushed(a, b)
             audit([a, b], asked.sent)
