@@ -2,29 +2,19 @@ import hashlib
 from pathlib import Path
 
 from libc.stdint cimport uint8_t
-from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memcpy
+from libc.stdlib cimport free, malloc
 
 from ratelimitd._ext.scan.hs cimport (
     HS_MODE_BLOCK, HS_SUCCESS, hs_compile_error_t, hs_compile_multi, hs_database_t, hs_deserialize_database, hs_free_compile_error,
     hs_free_database, hs_platform, hs_platform_info_t, hs_serialize_database, hs_version,
 )
+from ratelimitd._ext.scan.shared cimport shared_count, shared_find, shared_item, shared_keep, shared_leave, shared_registry
 
 from ratelimitd import cache
 from ratelimitd.errors import EngineError
 
-cdef extern from *:
-    """
-    #include <mutex>
-    static std::mutex registry_mutex;
-    static void registry_lock() { registry_mutex.lock(); }
-    static void registry_unlock() { registry_mutex.unlock(); }
-    """
-    void registry_lock() noexcept nogil
-    void registry_unlock() noexcept nogil
-
-# All that are in use; guarded by the lock, under which no Python runs.
-cdef shared_database *registry = NULL
+# All that are in use.
+cdef shared_registry registry
 
 MAGIC = b"ratelimitd-hsdb-2\n"
 
@@ -136,79 +126,29 @@ cdef hs_database_t *loaded_or_compiled(list expressions, const hs_platform_info_
     return database
 
 
-cdef shared_database *find_and_use(const uint8_t *key) noexcept nogil:
-    """Under the lock."""
-    cdef shared_database *shared = registry
-    while shared and memcmp(shared.key, key, 32) != 0:
-        shared = shared.next
-    if shared:
-        shared.users += 1
-    return shared
-
-
-cdef shared_database *database_acquire(list expressions, object cache_dir) except NULL:
-    global registry
+cdef shared_item *database_acquire(list expressions, object cache_dir) except NULL:
     cdef hs_platform_info_t platform
-    cdef shared_database *made
-    cdef shared_database *shared
+    cdef hs_database_t *database
+    cdef shared_item *item
     if hs_platform(&platform) != HS_SUCCESS:
         raise EngineError("this CPU cannot run the pattern library (SSE4.2 is needed)")
     cdef bytes digest = cache_key(expressions, &platform)
-    cdef const uint8_t *key = digest
-    registry_lock()
-    shared = find_and_use(key)
-    registry_unlock()
-    if shared:
-        return shared
-    made = <shared_database *>calloc(1, sizeof(shared_database))
-    if made == NULL:
+    item = shared_find(&registry, <const uint8_t *>digest)
+    if item != NULL:
+        return item
+    database = loaded_or_compiled(expressions, &platform, digest, cache_dir)
+    item = shared_keep(&registry, <const uint8_t *>digest, database)
+    if item == NULL or item.thing != database:
+        hs_free_database(database)
+    if item == NULL:
         raise MemoryError
-    try:
-        made.database = loaded_or_compiled(expressions, &platform, digest, cache_dir)
-    except BaseException:
-        free(made)
-        raise
-    memcpy(made.key, key, 32)
-    made.users = 1
-    registry_lock()
-    shared = find_and_use(key)   # somebody may have been faster
-    if shared == NULL:
-        made.next = registry
-        registry = made
-    registry_unlock()
-    if shared == NULL:
-        return made
-    hs_free_database(made.database)
-    free(made)
-    return shared
+    return item
 
 
-cdef void database_release(shared_database *shared) noexcept nogil:
-    global registry
-    cdef shared_database **link
-    if shared == NULL:
-        return
-    registry_lock()
-    shared.users -= 1
-    if shared.users:
-        registry_unlock()
-        return
-    link = &registry
-    while link[0] != shared:
-        link = &link[0].next
-    link[0] = shared.next
-    registry_unlock()
-    hs_free_database(shared.database)
-    free(shared)
+cdef void database_release(shared_item *item) noexcept nogil:
+    if item != NULL:
+        hs_free_database(<hs_database_t *>shared_leave(&registry, item))
 
 
 def databases_in_use() -> int:
-    cdef shared_database *shared
-    cdef int count = 0
-    registry_lock()
-    shared = registry
-    while shared:
-        count += 1
-        shared = shared.next
-    registry_unlock()
-    return count
+    return shared_count(&registry)

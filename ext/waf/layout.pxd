@@ -7,12 +7,11 @@ from ratelimitd._ext.bytes.operators cimport rl_byte_set, rl_ip_range
 from ratelimitd._ext.core cimport rl_request, rl_view
 from ratelimitd._ext.limit.key cimport key_digest, key_secret
 from ratelimitd._ext.scan.arena cimport scan_arena
-from ratelimitd._ext.scan.database cimport shared_database
 from ratelimitd._ext.waf.answers cimport waf_answers
 from ratelimitd._ext.waf.maxminddb cimport MMDB_s
 from ratelimitd._ext.waf.records cimport waf_records
-from ratelimitd._ext.waf.regexes cimport shared_regex
 from ratelimitd._ext.scan.hs cimport hs_database_t, hs_scratch_t
+from ratelimitd._ext.scan.shared cimport shared_item
 
 cdef enum:
     WAF_LITERAL = 0xffff      # a text part that stands for itself
@@ -115,7 +114,7 @@ cdef struct waf_link:
     const rl_pcre *regex  # RX
     const waf_networks *networks   # IP_MATCH
     const rl_byte_set *bytes       # VALIDATE_BYTE_RANGE
-    shared_database *phrases       # PHRASES, when not batched
+    shared_item *phrases           # PHRASES, when not batched: a database
     uint32_t skip_to       # 0: no skip
     rl_view id             # the rule's id as text
 
@@ -147,7 +146,7 @@ cdef struct waf_row:
 # One database: scanned over a string without its erased bytes, if the string has one that it needs.
 cdef struct waf_lane:
     const hs_database_t *database
-    shared_database *shared      # owns it
+    shared_item *shared          # owns it
     const waf_row *rows          # by the database's ids
     uint32_t needs               # bits of the group's table, of which a string must have one; 0: none
     const uint8_t *erased        # by byte: is it left out? NULL: none is
@@ -220,7 +219,7 @@ cdef struct waf_program:
     MMDB_s *places               # of @geoLookup, or NULL
     rl_view blocklist_key        # of httpBL
     int32_t place_slots[9]       # WAF_PLACE_NAMES: where GEO's variables are in the store
-    shared_regex **regexes
+    shared_item **regexes
     uint32_t regex_count
     int32_t score_slot           # holds the anomaly score, or -1: the sum of the rules'
     int32_t response_score_slot  # the same of a response

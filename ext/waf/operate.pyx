@@ -4,7 +4,7 @@ from ratelimitd._ext.bytes.injection cimport rl_detect_sqli, rl_detect_xss, rl_i
 from ratelimitd._ext.bytes.operators cimport *
 from ratelimitd._ext.bytes.pcre cimport RL_PCRE_GROUPS, rl_pcre, rl_pcre_match, rl_pcre_next, rl_pcre_verify, rl_span
 from ratelimitd._ext.core cimport rl_view
-from ratelimitd._ext.scan.hs cimport hs_scan
+from ratelimitd._ext.scan.hs cimport hs_database_t, hs_scan
 from ratelimitd._ext.waf.constants cimport *
 from ratelimitd._ext.waf.blocklist cimport blocklist_has
 from ratelimitd._ext.waf.layout cimport WAF_CAPTURES, waf_link, waf_scratch
@@ -115,7 +115,7 @@ cdef int on_phrase(unsigned int id, unsigned long long start, unsigned long long
 cdef bint holds_phrase(waf_scratch *scratch, const waf_link *link, rl_view value) noexcept nogil:
     cdef bint found = False
     if link.phrases != NULL and value.size:
-        hs_scan(link.phrases.database, value.data, value.size, 0, scratch.hs, on_phrase, &found)
+        hs_scan(<hs_database_t *>link.phrases.thing, value.data, value.size, 0, scratch.hs, on_phrase, &found)
     return found
 
 

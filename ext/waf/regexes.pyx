@@ -1,36 +1,15 @@
 import hashlib
 
 from libc.stdint cimport uint8_t, uint32_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy
 
 from ratelimitd._ext.bytes.pcre cimport RL_PCRE_CASELESS, rl_pcre, rl_pcre_compile, rl_pcre_free
 from ratelimitd._ext.core cimport rl_view
+from ratelimitd._ext.scan.shared cimport shared_find, shared_item, shared_keep, shared_leave, shared_registry
 
 from ratelimitd.errors import EngineError
 
-cdef extern from *:
-    """
-    #include <mutex>
-    static std::mutex regexes_mutex;
-    static void regexes_lock() { regexes_mutex.lock(); }
-    static void regexes_unlock() { regexes_mutex.unlock(); }
-    """
-    void regexes_lock() noexcept nogil
-    void regexes_unlock() noexcept nogil
-
-# All that are in use; guarded by the lock, under which no Python runs.
-cdef shared_regex *registry = NULL
-
-
-cdef shared_regex *find_and_use(const uint8_t *key) noexcept nogil:
-    """Under the lock."""
-    cdef shared_regex *shared = registry
-    while shared != NULL and memcmp(shared.key, key, 32) != 0:
-        shared = shared.next
-    if shared != NULL:
-        shared.users += 1
-    return shared
+# All that are in use.
+cdef shared_registry registry
 
 
 cdef rl_pcre *tried(bytes pattern, bint ignore_case, list fault):
@@ -61,54 +40,20 @@ def regex_fault(bytes pattern, bint ignore_case) -> str:
     return fault[0] if fault else ""
 
 
-cdef shared_regex *regex_acquire(bytes pattern, bint ignore_case, str origin) except NULL:
-    global registry
+cdef shared_item *regex_acquire(bytes pattern, bint ignore_case, str origin) except NULL:
     cdef bytes digest = hashlib.sha256(b"%d" % ignore_case + pattern).digest()
-    cdef const uint8_t *key = digest
-    cdef shared_regex *shared
-    cdef shared_regex *made
-    regexes_lock()
-    shared = find_and_use(key)
-    regexes_unlock()
-    if shared != NULL:
-        return shared
-    made = <shared_regex *>calloc(1, sizeof(shared_regex))
-    if made == NULL:
+    cdef shared_item *item = shared_find(&registry, <const uint8_t *>digest)
+    cdef rl_pcre *regex
+    if item != NULL:
+        return item
+    regex = compiled(pattern, ignore_case, origin)
+    item = shared_keep(&registry, <const uint8_t *>digest, regex)
+    if item == NULL or item.thing != regex:
+        rl_pcre_free(regex)
+    if item == NULL:
         raise MemoryError
-    try:
-        made.regex = compiled(pattern, ignore_case, origin)
-    except BaseException:
-        free(made)
-        raise
-    memcpy(made.key, key, 32)
-    made.users = 1
-    regexes_lock()
-    shared = find_and_use(key)   # somebody may have been faster
-    if shared == NULL:
-        made.next = registry
-        registry = made
-    regexes_unlock()
-    if shared == NULL:
-        return made
-    rl_pcre_free(made.regex)
-    free(made)
-    return shared
+    return item
 
 
-cdef void regex_release(shared_regex *shared) noexcept nogil:
-    global registry
-    cdef shared_regex **link
-    if shared == NULL:
-        return
-    regexes_lock()
-    shared.users -= 1
-    if shared.users:
-        regexes_unlock()
-        return
-    link = &registry
-    while link[0] != shared:
-        link = &link[0].next
-    link[0] = shared.next
-    regexes_unlock()
-    rl_pcre_free(shared.regex)
-    free(shared)
+cdef void regex_release(shared_item *item) noexcept nogil:
+    rl_pcre_free(<rl_pcre *>shared_leave(&registry, item))

@@ -6,7 +6,7 @@ from ratelimitd._ext.bytes.inflate cimport rl_inflater_free, rl_inflater_new
 from ratelimitd._ext.bytes.pcre cimport rl_pcre_scratch_free, rl_pcre_scratch_new
 from ratelimitd._ext.core cimport rl_pair, rl_request, rl_response, rl_view
 from ratelimitd._ext.scan.arena cimport arena_free, arena_reset
-from ratelimitd._ext.scan.hs cimport HS_SUCCESS, hs_alloc_scratch, hs_free_scratch
+from ratelimitd._ext.scan.hs cimport HS_SUCCESS, hs_alloc_scratch, hs_database_t, hs_free_scratch
 from ratelimitd._ext.waf.body cimport body_read, body_start
 from ratelimitd._ext.waf.constants cimport *
 from ratelimitd._ext.waf.collection cimport collections_begin
@@ -62,7 +62,7 @@ cdef int waf_scratch_prepare(waf_scratch *scratch, const waf_program *program) n
                 if hs_alloc_scratch(program.groups[group].steps[step].lanes[lane].database, &scratch.hs) != HS_SUCCESS:
                     return -1
     for lane in range(program.link_count):
-        if program.links[lane].phrases != NULL and hs_alloc_scratch(program.links[lane].phrases.database, &scratch.hs) != HS_SUCCESS:
+        if program.links[lane].phrases != NULL and hs_alloc_scratch(<hs_database_t *>program.links[lane].phrases.thing, &scratch.hs) != HS_SUCCESS:
             return -1
     # A string more than nodes: a result is written before it is known to be a duplicate.
     if not grown(<void **>&scratch.strings, &scratch.nodes, program.node_count + 1, sizeof(waf_string)):

@@ -155,6 +155,19 @@ class Operator(IntEnum):
     BLOCKLIST = 28  # @rbl: the DNS has the address below the argument's name
 
 
+# Those whose argument PCRE2 reads.
+REGEXES = frozenset(
+    {
+        Operator.RX,
+        Operator.RX_GLOBAL,
+        Operator.VERIFY_CC,
+        Operator.VERIFY_CPF,
+        Operator.VERIFY_SSN,
+        Operator.VERIFY_SVNR,
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """%{tx.x}, %{request_headers.host}, %{matched_var_name}"""
