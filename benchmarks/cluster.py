@@ -1,11 +1,8 @@
-"""What the cluster costs: the exchange of counts with three masters, on both sides and in checks; and others' way, a
-round trip to Redis for each check.
-"""
+"""What the cluster costs: the exchange of counts with three masters, on both sides and in checks."""
 
 from __future__ import annotations
 
 import json
-import random
 import socket
 import subprocess
 import sys
@@ -53,14 +50,14 @@ class Store:
     """Three masters without replicas, on the cores of the load."""
 
     def __init__(self, bench: Bench, stack: ExitStack) -> None:
-        self.ports = [_free_port() for _ in range(MASTERS)]
+        self.ports = [free_port() for _ in range(MASTERS)]
         self.pids = [self._start(bench, stack, port) for port in self.ports]
         self.url = "redis://" + ",".join(f"127.0.0.1:{port}" for port in self.ports)
         names = [f"127.0.0.1:{port}" for port in self.ports]
-        _run(["redis-cli", "--cluster", "create", *names, "--cluster-yes"])
+        run(["redis-cli", "--cluster", "create", *names, "--cluster-yes"])
         for port in self.ports:
             client = redis.Redis(port=port)
-            _wait(lambda client=client: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", "the cluster")
+            wait(lambda client=client: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", "the cluster")
 
     def _start(self, bench: Bench, stack: ExitStack, port: int) -> int:
         command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(bench.directory)]
@@ -71,7 +68,7 @@ class Store:
             raise BenchError("no redis-server: apt-get install redis-server") from None
         stack.callback(process.wait)
         stack.callback(process.kill)
-        _wait(lambda: _answers(port), f"redis-server {port}")
+        wait(lambda: answers(port), f"redis-server {port}")
         return process.pid
 
     def cpu_seconds(self) -> list[float]:
@@ -85,7 +82,7 @@ def exchange(bench: Bench, store: Store, *, flat_out: bool = False) -> Spent:
     command = [sys.executable, "-m", "benchmarks.exchange", str(policy), store.url, "--keys", str(KEYS)]
     command += ["--seconds", str(bench.seconds), *(["--flat-out"] if flat_out else [])]
     command += [part for pid in store.pids for part in ("--pid", str(pid))]
-    out = json.loads(_run(on_cores(bench.cores.server, command)))
+    out = json.loads(run(on_cores(bench.cores.server, command)))
     return Spent(out["records"], out["seconds"], out["cpu_seconds"], out["masters"], out["decision_ns"])
 
 
@@ -110,79 +107,28 @@ def serve(bench: Bench, server: Server, store: Store) -> Served:
     return Served(Spent(report.requests, report.seconds, report.cpu_seconds, masters), control)
 
 
-# Others' way.
-
-
-def incr_expire(port: int, seconds: float) -> int:
-    """INCR, then EXPIRE, through redis-py: what a Lambda authorizer that counts for itself does for each check."""
-    client, rng, done = redis.Redis(port=port), random.Random(1), 0
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        key = f"{{bench}}:{rng.randrange(KEYS)}"
-        if client.incr(key) > 0:
-            client.expire(key, 3600)
-        done += 1
-    return done
-
-
-def pipelined(port: int, seconds: float) -> int:
-    """INCRBY and EXPIRE in one write and one read, as envoyproxy/ratelimit does for each check; by a client that does
-    nothing else, not even read the answer.
-    """
-    rng, done = random.Random(1), 0
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        calls = [_both(f"{{bench}}:{rng.randrange(KEYS)}") for _ in range(KEYS)]
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            connection.sendall(calls[done % KEYS])
-            answer = connection.recv(64)
-            while answer.count(b"\r\n") < 2:
-                answer += connection.recv(64)
-            done += 1
-    return done
-
-
-def _both(key: str) -> bytes:
-    commands = (("INCRBY", key, "1"), ("EXPIRE", key, "3600"))
-    return b"".join(
-        f"*{len(words)}\r\n".encode() + b"".join(f"${len(w)}\r\n{w}\r\n".encode() for w in words) for words in commands
-    )
-
-
-def others(bench: Bench, work: Any) -> Spent:
-    """One client and one Redis, each on a core."""
-    with ExitStack() as stack:
-        port = _free_port()
-        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-        process = subprocess.Popen(on_cores(bench.cores.load, command), stdout=subprocess.DEVNULL)
-        stack.callback(process.wait)
-        stack.callback(process.kill)
-        _wait(lambda: _answers(port), "redis-server")
-        bench.say(f"{work.__name__} for each check")
-        before, spent, began = cpu_seconds(process.pid), time.process_time(), time.monotonic()
-        done = work(port, bench.seconds)
-        seconds = time.monotonic() - began
-        return Spent(done, seconds, time.process_time() - spent, [cpu_seconds(process.pid) - before])
-
-
 def write_policy(bench: Bench) -> None:
     limit = {"per-ip": scenarios.matching_limits()["per-ip"]}
     bench.paths["client"] = scenarios.write_policy(scenarios.policy(limit), bench.directory / "client.yaml")
 
 
+def start_shared(bench: Bench, url: str, name: str = "shared", extra: Sequence[str] = ()) -> Server:
+    server = bench.start_ratelimitd("client", name, extra=["--redis", url, *extra])
+    wait(lambda: server.logged("the store is there"), "a node that shares")
+    return server
+
+
 def serving(bench: Bench, store: Store) -> tuple[list[Served], list[Served]]:
     """Turns of a node with the store and of one without."""
     with ExitStack() as stack:
-        shared = stack.enter_context(bench.start_ratelimitd("client", "shared", extra=["--redis", store.url]))
+        shared = stack.enter_context(start_shared(bench, store.url))
         alone = stack.enter_context(bench.start_ratelimitd("client", "alone"))
-        time.sleep(2)  # joined
         serve(bench, shared, store)
         pairs = [(serve(bench, shared, store), serve(bench, alone, store)) for _ in range(bench.repeats)]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Below 55536: a cluster's bus has the port 10,000 above."""
     while True:
         with socket.socket() as probe:
@@ -192,12 +138,12 @@ def _free_port() -> int:
                 return port
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _wait(ready: Any, what: str) -> None:
+def wait(ready: Any, what: str) -> None:
     deadline = time.monotonic() + LONG_SECONDS
     while not ready():
         if time.monotonic() > deadline:
@@ -205,7 +151,7 @@ def _wait(ready: Any, what: str) -> None:
         time.sleep(0.02)
 
 
-def _run(command: Sequence[str]) -> str:
+def run(command: Sequence[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_SECONDS * 4, cwd=ROOT)
     if done.returncode:
         raise BenchError(f"{' '.join(command[:6])}: {done.stdout[-1000:]}{done.stderr[-2000:]}")

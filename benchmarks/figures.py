@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import cluster, edge
+from . import cluster, edge, rivals
 from .bench import Bench
 from .doors import ask_auth, ask_rate_limit, median_rate
 from .servers import ROOT, BenchError, Cores, Server, grpcio_command
@@ -288,18 +288,45 @@ def shared_counts(bench: Bench) -> Iterator[Figure]:
         most = statistics.median(s.count / len(s.masters) / max(s.masters) for s in full)
         yield Figure("dirty keys, each master", most, "/CPU-s", detail="of its own third")
         shared, alone = cluster.serving(bench, store)
-    kept = median_ratio([s.per_worker_second for s in shared], [s.per_worker_second for s in alone])
-    checks = statistics.median(s.spent.per_cpu_second for s in shared)
-    yield Figure("checks, shared / alone", kept, at_least=0.9, detail="per CPU-second of the workers")
-    yield Figure("checks, shared", checks, "/CPU-s", detail="control plane and masters are in it")
+        kept = median_ratio([s.per_worker_second for s in shared], [s.per_worker_second for s in alone])
+        checks = [s.spent.per_cpu_second for s in shared]
+        yield Figure("checks, shared / alone", kept, at_least=0.9, detail="per CPU-second of the workers")
+        yield Figure("checks, shared", statistics.median(checks), "/CPU-s", detail="whole: control plane, masters")
+        yield from rounds(bench, store, checks)
     decisions = statistics.median(s.decisions for s in steady)
     each = statistics.median(s.decision_ns for s in steady)
-    yield Figure("decisions, shared", decisions, "/CPU-s", detail=f"{each:.0f} ns each; without gRPC, as those below")
-    for name, work in (("INCR, EXPIRE", cluster.incr_expire), ("INCRBY+EXPIRE pipelined", cluster.pipelined)):
-        theirs = cluster.others(bench, work)
-        wall = f"{theirs.count / theirs.seconds:,.0f} a second on one connection"
-        yield Figure(f"decisions, {name}", theirs.per_cpu_second, "/CPU-s", detail=wall)
-        yield Figure(f"shared / {name}", decisions / theirs.per_cpu_second, at_least=20)
+    yield Figure("decisions in process, shared", decisions, "/CPU-s", detail=f"{each:.0f} ns each; masters are in it")
+
+
+def rounds(bench: Bench, store: cluster.Store, checks: Sequence[float]) -> Iterator[Figure]:
+    """Those who ask a Redis each time, asked what we are asked; then clients, each with all whom it asks."""
+    incr = [s.per_cpu_second for s in rivals.incr_expire_service(bench)]
+    whole = "the service and its Redis"
+    yield Figure("checks, INCR then EXPIRE in Python", statistics.median(incr), "/CPU-s", detail=whole)
+    yield Figure("shared / INCR then EXPIRE", median_ratio(checks, incr), at_least=20)
+    binary = rivals.build_envoy(bench)
+    turns = rivals.should_rate_limit(bench, binary)
+    rates = {name: [s.per_cpu_second for s in of_one] for name, of_one in turns.items()}
+    ours = rates.pop("ours")
+    note = "" if binary else "; envoyproxy/ratelimit left out: no Go toolchain"
+    yield Figure("ShouldRateLimit, shared", statistics.median(ours), "/CPU-s", detail=f"3 descriptors, {whole}{note}")
+    for name, theirs in rates.items():
+        yield Figure(f"ShouldRateLimit, {name}", statistics.median(theirs), "/CPU-s", detail=whole)
+        yield Figure(f"shared / {name}", median_ratio(ours, theirs), at_least=20)
+    with cluster.start_shared(bench, store.url) as server:
+        asking = rivals.client(bench, rivals.asking, server.port, [server.process.pid, *store.pids])
+    clients = {
+        "client in Python: asks us": asking,
+        "client in Python: INCR, then EXPIRE": rivals.alone(bench, rivals.incr_expire),
+        "client of bytes: INCRBY+EXPIRE": rivals.alone(bench, rivals.pipelined),
+    }
+    for name, spent in clients.items():
+        wall = f"{spent.count / spent.seconds:,.0f} a second on one connection; {share(spent)}"
+        yield Figure(name, 1e6 / spent.per_cpu_second, "us CPU", detail=wall)
+
+
+def share(spent: cluster.Spent) -> str:
+    return f"{100 * spent.cpu_seconds / (spent.cpu_seconds + sum(spent.masters)):.0f} % of it the client's"
 
 
 GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-READY = re.compile(r"(?:^port |ratelimitd ready: grpc \S*?:)(\d+)", re.MULTILINE)
+READY = re.compile(r"(?:^port |ratelimitd ready: grpc \S*?:|Listening for gRPC on '\S*?:)(\d+)", re.MULTILINE)
 CXX_FLAGS = ["-std=c++20", "-O2", "-march=x86-64-v2"] if os.uname().machine == "x86_64" else ["-std=c++20", "-O2"]
 
 
