@@ -38,6 +38,7 @@ WORDS = {
     "bad_certificate": "its certificate cannot be used",
     "refused_by_peer": "it refused our certificate, or gave up",
     "timeout": "it took too long",
+    "gone": "it hung up at the sight of our certificate, as a rule because it does not trust it",
     "protocol_error": "what it sent is no proper TLS",
 }
 

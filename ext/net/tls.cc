@@ -39,8 +39,11 @@ struct TlsEvents {
   static long control(BIO *, int command, long, void *) { return command == BIO_CTRL_FLUSH; }
 
   // Every message that OpenSSL has read or written. Handshakes are over, so more of their kind are asides.
-  static void message(int is_ours, int, int type, const void *, size_t, SSL *, void *self) {
+  static void message(int is_ours, int, int type, const void *bytes, size_t size, SSL *, void *self) {
     auto *tls = static_cast<Tls *>(self);
+    if (is_ours && type == SSL3_RT_HANDSHAKE && size > 0) {
+      tls->has_shown_ |= *static_cast<const unsigned char *>(bytes) == SSL3_MT_CERTIFICATE;
+    }
     if (is_ours || type != SSL3_RT_HANDSHAKE || tls->state_ != Tls::State::kOpen || tls->asides_.spend()) return;
     tls->is_flooded_ = true;
     tls->in_size_ = 0;  // nothing more is read

@@ -44,6 +44,8 @@ class Tls {
   // Did it fail for messages beside the data, such as new keys, that cost us work and the peer nothing?
   bool is_flooded() const { return is_flooded_; }
   bool has_heard() const { return first_ >= 0; }
+  // Has the peer been sent our certificate? Who leaves then may not like it.
+  bool has_shown() const { return has_shown_; }
   bool is_resumed() const { return SSL_session_reused(ssl_) != 0; }
   // By ALPN. False: nothing was agreed on.
   bool protocol(Protocol *protocol) const;
@@ -63,6 +65,7 @@ class Tls {
   State state_ = State::kHandshake;
   bool is_parted_ = false;  // our close_notify is out
   bool is_flooded_ = false;
+  bool has_shown_ = false;
   Budget asides_{kAsides, kAsidesPerSecond};
   int first_ = -1;  // the peer's first byte
   const char *in_ = nullptr;

@@ -90,7 +90,8 @@ class Worker {
   void tidy();
   void linger(Connection *connection);
   void part(Connection *connection);
-  void report(Connection *connection, const TlsFault &fault);
+  // Counts it; and tells it, unless it means nothing to anybody.
+  void report(Connection *connection, const TlsFault &fault, bool is_quiet = false);
   void close(Connection *connection);
   int64_t jittered_age();
   int sleep_ms() const;

@@ -44,8 +44,8 @@ void Worker::serve_sealed(Connection *c, uint32_t events) {
   const ssize_t n = ::read(c->fd, input_.get(), kInput);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return settle(c);
   if (n <= 0) {
-    // Who looks whether the port is open says nothing at all.
-    if (is_new && c->tls->has_heard()) report(c, {.reason = RL_TLS_GONE});
+    // Who looks whether the port is open says nothing at all; who leaves at the sight of our certificate has a reason.
+    if (is_new && c->tls->has_heard()) report(c, {.reason = RL_TLS_GONE}, !c->tls->has_shown());
     return close(c);
   }
   const int64_t read_ns = monotonic_ns();
@@ -107,10 +107,10 @@ void Worker::part(Connection *c) {
   if (!c->output.empty()) write_some(c, &c->output);
 }
 
-void Worker::report(Connection *c, const TlsFault &fault) {
+void Worker::report(Connection *c, const TlsFault &fault, bool is_quiet) {
   const int reason = fault.reason < 0 ? int{RL_TLS_PROTOCOL_ERROR} : fault.reason;
   stats_.tls_failures[reason].add(1);
-  if (reason == RL_TLS_GONE) return;
+  if (is_quiet) return;
   rl_tls_failure failure{};
   failure.reason = reason;
   peer_name(c->fd, failure.peer, sizeof failure.peer);

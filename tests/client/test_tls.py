@@ -202,6 +202,16 @@ def test_the_log_says_who_failed_and_why(tmp_path: Path) -> None:
 
 
 @KINDS
+def test_the_log_says_that_a_client_does_not_trust_us(kind: str, tmp_path: Path) -> None:
+    with started(tmp_path / "server", OURS) as server:
+        options = trust(kind, STRANGER, None, tmp_path)
+        ask(kind, address(kind, "localhost", server.tls), REQUEST, on_error="deny", timeout=5, **options)
+        line = serving.eventually(lambda: server.lines("TLS handshake failed") or None, "the log")[0]
+        assert line["reason"] in ("refused_by_peer", "gone")
+        assert "our certificate" in line["meaning"]
+
+
+@KINDS
 def test_tls_at_the_plain_port(kind: str, servers: dict[str, Server], tmp_path: Path) -> None:
     server = servers["ours"]
     options = {"timeout": 5, **trust(kind, CA, None, tmp_path)}

@@ -392,6 +392,22 @@ def test_who_looks_whether_the_port_is_open_is_no_failure(serve_tls: ServeTls) -
     assert not server.tls_failures()
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_who_leaves_at_the_sight_of_our_certificate_is_told_of(serve_tls: ServeTls, version: ssl.TLSVersion) -> None:
+    """As gRPC and asyncio do when they do not trust it: without an alert."""
+    server, address = serve_tls(stall_timeout_ms=5000)
+    made, out = context("h2"), ssl.MemoryBIO()
+    made.maximum_version = made.minimum_version = version
+    with pytest.raises(ssl.SSLWantReadError):
+        made.wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost").do_handshake()
+    with closing(dial(address, 5)) as sock:
+        sock.sendall(out.read())
+        assert sock.recv(5)[0] == 0x16
+        sock.shutdown(socket.SHUT_WR)
+        wait_for(lambda: failures(server) == {"gone": 1})
+    assert [REASONS[told["reason"]] for told in server.tls_failures()] == ["gone"]
+
+
 def test_hellos_with_errors(serve_tls: ServeTls) -> None:
     """What is not understood ends its own connection and no other."""
     server, address = serve_tls(stall_timeout_ms=10_000)
