@@ -124,8 +124,8 @@ cdef extern from "core/descriptors.h" nogil:
         uint32_t attribute_count
         uint32_t hits
         rl_view address
+        uint64_t window_ms
         uint32_t limit
-        uint32_t window_ms
         uint8_t refund
 
     ctypedef struct rl_descriptor_call:
@@ -137,7 +137,7 @@ cdef extern from "core/descriptors.h" nogil:
         rl_view name
         uint64_t limit
         uint64_t remaining
-        uint32_t window_ms
+        uint64_t window_ms
         uint32_t reset_s
         uint8_t applies
         uint8_t over

@@ -2,7 +2,7 @@
 
 Which limits apply to which descriptor -> which of them replace others -> keys and rates -> one turn at the table -> a status for each descriptor.
 """
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ratelimitd._ext.check cimport check_finish, check_no_policy
@@ -29,7 +29,7 @@ from ratelimitd._ext.keying cimport key_identify
 from ratelimitd._ext.limit.key cimport key_digest
 from ratelimitd._ext.limit.refund cimport refund
 from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, table_hit
-from ratelimitd._ext.limit.window cimport WINDOW_FIXED, window_rule
+from ratelimitd._ext.limit.window cimport WINDOW_FIXED, WINDOW_LONG, window_length, window_rule
 from ratelimitd._ext.limits cimport limits_begin_state, limits_charge
 from ratelimitd._ext.match.attributes cimport rl_attributes_reset
 from ratelimitd._ext.match.matcher cimport rl_matcher_run
@@ -211,11 +211,11 @@ cdef void _bring(check_shared *self, check_worker *mine, course *way, uint32_t s
     out.name.data = "(descriptor)"
     out.name.size = 12
     out.limit = out.remaining = asked.limit
-    out.window_ms = asked.window_ms
+    out.window_ms = <uint32_t>min(asked.window_ms, <uint64_t>UINT32_MAX)
     rule.limit = asked.limit
-    rule.window_ms = asked.window_ms
     rule.algorithm = WINDOW_FIXED
-    rule.buckets = 1
+    rule.buckets = 1 if asked.window_ms <= UINT32_MAX else WINDOW_LONG
+    rule.window_ms = <uint32_t>(asked.window_ms // rule.buckets)
     _identify(self, way.domain, asked, &hit.digest)
     hit.rule = rule
     hit.cost = asked.hits
@@ -224,7 +224,7 @@ cdef void _bring(check_shared *self, check_worker *mine, course *way, uint32_t s
 
 
 cdef void _identify(check_shared *self, const snapshot_domain *domain, const rl_descriptor *asked, key_digest *out) noexcept nogil:
-    """Of domain, unit, keys and values: a few at a time, each lot under the digest of those before."""
+    """Of domain, window (a year's low half is nobody else's), keys and values: a few at a time, each lot under the digest of those before."""
     cdef rl_view parts[SNAPSHOT_MAX_KEY_PARTS]
     cdef uint8_t identity[16]
     cdef uint32_t index, count = 1
@@ -345,8 +345,10 @@ cdef void _tell(course *way, uint32_t at, const snapshot_limit *limit, int64_t n
     out.window_ms = state.window_ms
     if state.unlimited:
         return
+    if state.window_ms == UINT32_MAX:
+        out.window_ms = window_length(&limit.rate.rule) if limit != NULL else way.call.descriptors[way.owner[at]].window_ms
     if limit == NULL or limit.rate.rule.algorithm == WINDOW_FIXED:
-        out.reset_s = <uint32_t>((state.window_ms - now_ms % state.window_ms + 999) // 1000)
+        out.reset_s = <uint32_t>((out.window_ms - <uint64_t>now_ms % out.window_ms + 999) // 1000)
     else:
         out.reset_s = <uint32_t>((<uint64_t>state.reset_after_ms + 999) // 1000)
 

@@ -2,6 +2,7 @@
 from libc.stdint cimport uint32_t
 
 from ratelimitd._ext.core cimport rl_view
+from ratelimitd._ext.limit.window cimport window_length
 from ratelimitd._ext.match.matcher cimport rl_matcher, rl_matcher_dump
 from ratelimitd._ext.snapshot cimport Snapshot, snapshot_domain, snapshot_limit, snapshot_list, snapshot_penalty, snapshot_profile
 from ratelimitd._ext.waf.build cimport waf_databases
@@ -40,7 +41,7 @@ cdef _list(const snapshot_list *entry, const rl_matcher *matcher, uint32_t index
 
 cdef _limit(const snapshot_limit *limit, const rl_matcher *matcher, uint32_t index, list lines):
     identity = (<bytes>(<const char *>limit.identity)[:16]).hex()
-    rate = "unlimited" if limit.rate.unlimited else f"{limit.rate.rule.limit} in {limit.rate.rule.window_ms} ms"
+    rate = "unlimited" if limit.rate.unlimited else f"{limit.rate.rule.limit} in {window_length(&limit.rate.rule)} ms"
     lines.append(
         f"  limit {_text(limit.name)}: {rate}, {ALGORITHMS[limit.rate.rule.algorithm]}"
         f"{' (shadow)' if limit.shadow else ''}, {limit.key_count} key parts, cost {limit.cost}, score cost {limit.score_cost}, slot {limit.slot}, "

@@ -46,7 +46,7 @@ from ratelimitd._ext.limit.table cimport (
     table_stats,
     table_sync,
 )
-from ratelimitd._ext.limit.window cimport window_view
+from ratelimitd._ext.limit.window cimport window_length, window_view
 from ratelimitd._ext.match.attributes cimport rl_attributes_reset
 from ratelimitd._ext.net.server cimport (
     RL_ABUSE_COUNT,
@@ -524,7 +524,7 @@ cdef class Engine:
             "used": view.used,
             "remaining": view.remaining,
             "reset_after_ms": view.reset_after_ms,
-            "window_ms": found.rate.rule.window_ms,
+            "window_ms": window_length(&found.rate.rule),
             "unlimited": bool(found.rate.unlimited),
             "estimated": known == TABLE_ESTIMATED,
         }

@@ -1,9 +1,10 @@
-from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimitd._ext.bytes.address cimport rl_address
 from ratelimitd._ext.core cimport RL_ALLOW, RL_REASON_OVER_LIMIT, RL_REASON_PARTIAL_BODY, RL_REASON_SCAN, RL_REASON_STORE_LOST, rl_count, rl_limit_state, rl_request, rl_verdict, rl_view
 from ratelimitd._ext.keying cimport KEY_TEXT_MAX, key_digest_of, key_join, key_parts, key_rate
 from ratelimitd._ext.limit.table cimport TABLE_MAX_HITS, table_charge, table_count, table_decide, table_hit
+from ratelimitd._ext.limit.window cimport window_length
 from ratelimitd._ext.match.attributes cimport rl_attributes_client
 from ratelimitd._ext.match.matcher cimport rl_matcher_run
 from ratelimitd._ext.snapshot cimport SNAPSHOT_MAX_KEY_PARTS, snapshot_domain, snapshot_limit, snapshot_rate
@@ -91,7 +92,7 @@ cdef bint limits_begin_state(
     state.policy_item = rate.policy_item
     state.limit = rate.rule.limit
     state.remaining = rate.rule.limit
-    state.window_ms = rate.rule.window_ms
+    state.window_ms = <uint32_t>min(window_length(&rate.rule), <uint64_t>UINT32_MAX)
     state.reset_after_ms = 0
     state.over = 0
     state.lost = 0

@@ -1,5 +1,5 @@
 """Builds the immutable snapshot from a plan. Runs in the control plane, under the interpreter lock except where something is compiled."""
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport UINT32_MAX, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
@@ -23,7 +23,7 @@ from ratelimitd._ext.match.matcher cimport (
     rl_overrides_free,
     rl_overrides_new,
 )
-from ratelimitd._ext.limit.window cimport WINDOW_SLIDING
+from ratelimitd._ext.limit.window cimport WINDOW_FIXED, WINDOW_LONG, WINDOW_SLIDING
 from ratelimitd._ext.waf.build cimport waf_build, waf_databases, waf_free
 from ratelimitd._ext.waf.layout cimport waf_program
 
@@ -318,9 +318,13 @@ cdef _build_overrides(Snapshot self, snapshot_limit *out, object limit):
 
 cdef _build_rate(Snapshot self, snapshot_rate *out, object limit, object rate):
     out.rule.limit = rate.limit
-    out.rule.window_ms = rate.window_ms
     out.rule.algorithm = int(limit.algorithm)
     out.rule.buckets = limit.buckets
+    if rate.window_ms > UINT32_MAX:
+        if limit.algorithm != WINDOW_FIXED or rate.window_ms % WINDOW_LONG:
+            raise EngineError(f"limit {limit.name.decode()}: a window of {rate.window_ms} ms")
+        out.rule.buckets = WINDOW_LONG
+    out.rule.window_ms = rate.window_ms // WINDOW_LONG if rate.window_ms > UINT32_MAX else rate.window_ms
     out.unlimited = rate.unlimited
     # Structured field: the name is a quoted string; policies restrict names to characters that need no escape. Windows are whole seconds there.
     seconds = max(1, -(-rate.window_ms // 1000))

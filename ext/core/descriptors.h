@@ -16,8 +16,8 @@ typedef struct rl_descriptor {
   uint32_t attribute_count;
   uint32_t hits;       // 0 only looks
   rl_view address;     // of the entry remote_address, if it has one
-  uint32_t limit;      // ... that the descriptor brings along
-  uint32_t window_ms;  // of that limit; 0: it brings none
+  uint64_t window_ms;  // of the limit that the descriptor brings along; 0: it brings none
+  uint32_t limit;
   uint8_t refund;      // the hits are given back
 } rl_descriptor;
 
@@ -33,7 +33,7 @@ typedef struct rl_descriptor_status {
   rl_view name;        // of the limit that is told: one that is over, else the nearest to its end
   uint64_t limit;      // hits per window
   uint64_t remaining;  // 0 when over
-  uint32_t window_ms;
+  uint64_t window_ms;
   uint32_t reset_s;  // until the window ends, rounded up
   uint8_t applies;   // RL_APPLIES_*; if it is not LIMIT, nothing above says anything
   uint8_t over;

@@ -32,7 +32,7 @@ typedef struct rl_limit_state {
   rl_view policy_item;  // `"per-ip";q=100;w=60`, ready for RateLimit-Policy
   uint64_t limit;       // hits per window, after overrides (token bucket: the burst)
   uint64_t remaining;   // 0 when over
-  uint32_t window_ms;
+  uint32_t window_ms;       // UINT32_MAX when it is longer
   uint32_t reset_after_ms;  // until the window (or the bucket) is fresh again; for a denial: until a retry can pass
   uint8_t over;             // this limit objects
   uint8_t lost;             // ... for want of the store

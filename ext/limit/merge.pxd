@@ -10,7 +10,7 @@ cdef struct merge_group:
     const char *records   # pack_record, or lease_record when parts is below 0
     const uint32_t *others    # of a lease: pairs of what is granted to us, and to others
     uint32_t count
-    uint32_t window_ms
+    uint64_t window_ms
     uint64_t number
     int16_t parts
 

@@ -5,7 +5,6 @@ from ratelimitd._ext.limit.lease cimport LEASE_HELD, is_leased, lease_merge, lea
 from ratelimitd._ext.limit.pack cimport RECORD_LAST, pack_record
 from ratelimitd._ext.limit.shard cimport (
     KIND_BUCKET,
-    KIND_FIXED,
     RL_GROUP,
     SLOT_KIND_SHIFT,
     TAG_EMPTY,
@@ -26,6 +25,7 @@ from ratelimitd._ext.limit.sync cimport (
     SYNC_RATIO,
     SYNC_REPLACE,
     sync_add,
+    sync_fixed,
     sync_mark_dirty,
     sync_parts,
     sync_shard,
@@ -72,7 +72,7 @@ cdef inline uint32_t merge_ring(counter_slot *slot, const counter_sync *side, ui
     """Others' hits of a span join ours in its bucket. Returns how many were news."""
     cdef uint32_t back = slot.state.words[0] - number    # how many buckets ago, as the counter has it
     cdef uint32_t known, total = sync_add(side.own[age], others)
-    if back >= (1 if kind == KIND_FIXED else kind + 1):
+    if back >= (1 if sync_fixed(kind) else kind + 1):
         return 0
     known = slot.state.words[1 + back]
     if total > known or side.again:
@@ -95,7 +95,7 @@ cdef uint32_t merge_bucket(
     news = others - known
     charge = news
     rule.limit = limit
-    rule.window_ms = group.window_ms
+    rule.window_ms = <uint32_t>group.window_ms
     rule.algorithm = WINDOW_BUCKET
     rule.buckets = 1
     if not side.flags & SYNC_HEARD and now_ms > ended:

@@ -28,7 +28,7 @@ cdef struct pack_group:
     uint32_t count        # of records
     uint32_t size, room   # bytes
     int32_t next          # group of the same store shard, -1: none
-    uint32_t window_ms
+    uint64_t window_ms
     uint64_t number       # of the span
     int16_t parts
     uint8_t shard

@@ -21,6 +21,7 @@ from ratelimitd._ext.limit.sync cimport (
     SYNC_REPLACE,
     SYNC_URGENT,
     SYNC_WATCH,
+    sync_fixed,
     sync_mark_clean,
     sync_parts,
     sync_shard,
@@ -39,8 +40,8 @@ cdef enum:
 
 # Where now is among the spans of a window; records come in runs of one window.
 cdef struct span_place:
-    uint32_t window_ms, parts
-    uint64_t number
+    uint32_t parts
+    uint64_t window_ms, number
 
 
 cdef sync_pack *pack_new() noexcept nogil:
@@ -77,7 +78,7 @@ cdef pack_group *add_group(sync_pack *pack, uint32_t shard) noexcept nogil:
     return grown
 
 
-cdef pack_group *group_of(sync_pack *pack, uint32_t shard, uint32_t window_ms, int32_t parts, uint64_t number) noexcept nogil:
+cdef pack_group *group_of(sync_pack *pack, uint32_t shard, uint64_t window_ms, int32_t parts, uint64_t number) noexcept nogil:
     cdef int32_t at = pack.first[shard]
     cdef pack_group *group
     while at >= 0:
@@ -110,7 +111,7 @@ cdef void *add_record(pack_group *group, uint32_t size) noexcept nogil:
     return group.records + group.size - size
 
 
-cdef inline void find_place(span_place *place, uint32_t window_ms, uint32_t parts, int64_t now_ms) noexcept nogil:
+cdef inline void find_place(span_place *place, uint64_t window_ms, uint32_t parts, int64_t now_ms) noexcept nogil:
     if place.window_ms != window_ms or place.parts != parts:
         place.window_ms = window_ms
         place.parts = parts
@@ -120,7 +121,7 @@ cdef inline void find_place(span_place *place, uint32_t window_ms, uint32_t part
 cdef inline bint may_have_news(const counter_sync *side, uint32_t kind, uint32_t k, const span_place *place, uint64_t number, int64_t now_ms) noexcept nogil:
     """Can others have hit span `number`, own[k], since they were last heard? Now and then also: was one of them cut off then?"""
     cdef int64_t ended
-    if kind == KIND_FIXED and k:
+    if sync_fixed(kind) and k:
         return False          # says nothing of now
     if not side.flags & SYNC_HEARD or side.again or (side.heard_ms ^ <uint32_t>now_ms) >> RECALL_BITS:
         return True
@@ -178,7 +179,7 @@ cdef bint pack_leased(sync_pack *pack, counter_shard *shard, uint32_t at, uint32
     cdef lease_record *last = NULL
     cdef bint done
     find_place(place, shard.windows[at], 1, now_ms)
-    cdef uint32_t wanted = lease_pack(shard, at, place.number, place.window_ms, now_ms, records, &done)
+    cdef uint32_t wanted = lease_pack(shard, at, place.number, <uint32_t>place.window_ms, now_ms, records, &done)
     for k in range(3):
         if not wanted >> k & 1:
             continue

@@ -23,7 +23,7 @@ cdef struct window_pair:
 
 
 cdef inline bint pair_fits(const window_rule *rule) noexcept nogil:
-    return rule.algorithm == WINDOW_FIXED or (rule.algorithm == WINDOW_SLIDING and rule.buckets == 1)
+    return rule.buckets == 1 and (rule.algorithm == WINDOW_FIXED or rule.algorithm == WINDOW_SLIDING)
 
 
 cdef inline uint64_t divide(uint64_t a, uint32_t b) noexcept nogil:

@@ -5,13 +5,7 @@ from ratelimitd._ext.limit.shard cimport SLOT_KIND_SHIFT, SLOT_NEAR, counter_sha
 from ratelimitd._ext.limit.sketch cimport sketch_estimate
 from ratelimitd._ext.limit.sync cimport sync_roll
 from ratelimitd._ext.limit.table cimport TABLE_LOCAL, table_get_shards, table_shards
-from ratelimitd._ext.limit.window cimport WINDOW_SLIDING, window_clock, window_init, window_peek, window_refund, window_rule, window_state
-
-
-cdef inline uint32_t span_now(const window_rule *rule, int64_t now_ms) noexcept nogil:
-    """Low half of the number of the span that now is in."""
-    cdef uint64_t now = <uint64_t>now_ms
-    return <uint32_t>(now * rule.buckets // rule.window_ms if rule.algorithm == WINDOW_SLIDING else now // rule.window_ms)
+from ratelimitd._ext.limit.window cimport window_clock, window_init, window_number, window_peek, window_refund, window_state
 
 
 cdef void give_back(counter_shard *shard, counter_slot *slot, const table_hit *hit, int64_t now_ms) noexcept nogil:
@@ -22,7 +16,7 @@ cdef void give_back(counter_shard *shard, counter_slot *slot, const table_hit *h
         return
     side = &shard.sync[at]
     if not is_leased(shard, at):    # those roll with what is granted
-        sync_roll(side, slot.meta >> SLOT_KIND_SHIFT, span_now(hit.rule, now_ms))
+        sync_roll(side, slot.meta >> SLOT_KIND_SHIFT, window_number(hit.rule, now_ms))
     window_refund(hit.rule, &slot.state, now_ms, hit.cost, &side.own[0], side.number)
 
 

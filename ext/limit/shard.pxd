@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimitd._ext.limit.key cimport key_digest
 from ratelimitd._ext.limit.sketch cimport counter_sketch
-from ratelimitd._ext.limit.window cimport WINDOW_FIXED, WINDOW_SLIDING, window_rule, window_state
+from ratelimitd._ext.limit.window cimport WINDOW_FIXED, WINDOW_LONG, WINDOW_SLIDING, window_rule, window_state
 
 
 cdef extern from "limit/group.h" namespace "rl" nogil:
@@ -34,6 +34,7 @@ cdef enum:
     SLOT_KIND = 15 << 28
     KIND_FIXED = 0                    # sliding windows are their number of buckets, 1..8
     KIND_BUCKET = 9
+    KIND_LONG = 10                    # fixed, of eight times windows[]
 
 
 # One cache line, so that a hit costs one miss.
@@ -125,7 +126,9 @@ cdef void shard_erase(counter_shard *shard, uint32_t at) noexcept nogil
 cdef inline uint32_t slot_kind(const window_rule *rule) noexcept nogil:
     if rule.algorithm == WINDOW_SLIDING:
         return <uint32_t>rule.buckets << SLOT_KIND_SHIFT
-    return <uint32_t>(KIND_FIXED if rule.algorithm == WINDOW_FIXED else KIND_BUCKET) << SLOT_KIND_SHIFT
+    if rule.algorithm == WINDOW_FIXED:
+        return <uint32_t>(KIND_LONG if rule.buckets == WINDOW_LONG else KIND_FIXED) << SLOT_KIND_SHIFT
+    return <uint32_t>KIND_BUCKET << SLOT_KIND_SHIFT
 
 # What is known of the rule that slot number `at` was charged under: all but the limit.
 cdef void slot_rule(const counter_shard *shard, uint32_t at, window_rule *out) noexcept nogil

@@ -69,8 +69,10 @@ cdef void slot_rule(const counter_shard *shard, uint32_t at, window_rule *out) n
     out.limit = 0
     out.window_ms = shard.windows[at]
     out.buckets = 1
-    if kind == KIND_FIXED:
+    if kind == KIND_FIXED or kind == KIND_LONG:
         out.algorithm = WINDOW_FIXED
+        if kind == KIND_LONG:
+            out.buckets = WINDOW_LONG
     elif kind == KIND_BUCKET:
         out.algorithm = WINDOW_BUCKET
     else:

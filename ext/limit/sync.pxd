@@ -5,7 +5,8 @@
 # its number. parts is the number of buckets of a sliding window; fixed windows and token buckets have spans of a whole window.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ratelimitd._ext.limit.shard cimport KIND_BUCKET, KIND_FIXED, RL_GROUP, SLOT_KIND_SHIFT, counter_shard, counter_slot, counter_sync
+from ratelimitd._ext.limit.shard cimport KIND_BUCKET, KIND_FIXED, KIND_LONG, RL_GROUP, SLOT_KIND_SHIFT, counter_shard, counter_slot, counter_sync
+from ratelimitd._ext.limit.window cimport WINDOW_LONG
 
 
 cdef enum:
@@ -42,9 +43,15 @@ cdef inline uint32_t sync_size(uint32_t kind) noexcept nogil:
     return sync_parts(kind) + 1
 
 
-cdef inline uint32_t sync_window(const counter_shard *shard, uint32_t at) noexcept nogil:
+cdef inline bint sync_fixed(uint32_t kind) noexcept nogil:
+    return kind == KIND_FIXED or kind == KIND_LONG
+
+
+cdef inline uint64_t sync_window(const counter_shard *shard, uint32_t at) noexcept nogil:
     """A token bucket may have met another rate since it was made; a ring's window is part of its key."""
     cdef const counter_slot *slot = &shard.slots[at]
+    if slot.meta >> SLOT_KIND_SHIFT == KIND_LONG:
+        return <uint64_t>shard.windows[at] * WINDOW_LONG
     return slot.state.words[5] if slot.meta >> SLOT_KIND_SHIFT == KIND_BUCKET else shard.windows[at]
 
 

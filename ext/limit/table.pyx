@@ -64,6 +64,7 @@ from ratelimitd._ext.limit.window cimport (
     window_clock,
     window_expires,
     window_init,
+    window_number,
     window_peek,
     window_state,
     window_take,
@@ -374,12 +375,6 @@ cdef inline bint look_at_pair(sighting *at, table_hit *hit, pair_place *place, i
     return True
 
 
-cdef inline uint32_t span_now(const window_rule *rule, int64_t now_ms) noexcept nogil:
-    """Low half of the number of the span that now is in."""
-    cdef uint64_t now = <uint64_t>now_ms
-    return <uint32_t>(now * rule.buckets // rule.window_ms if rule.algorithm == WINDOW_SLIDING else now // rule.window_ms)
-
-
 cdef void overrule(sighting *at, table_hit *hit, uint32_t reset_after_ms) noexcept nogil:
     """Over, whatever the counter says."""
     at.paired = False
@@ -468,7 +463,7 @@ cdef void judge_lease(counter_table *table, sighting *at, table_hit *hit, int64_
             make_urgent(table, at, store)
     else:
         side = <uint32_t>(at.slot - at.shard.slots)
-        covered = lease_take(at.shard, side, hit.rule, span_now(hit.rule, now_ms), cost, dry, &urgent)
+        covered = lease_take(at.shard, side, hit.rule, window_number(hit.rule, now_ms), cost, dry, &urgent)
         if urgent and not at.shard.sync[side].flags & SYNC_URGENT:
             at.shard.sync[side].flags |= SYNC_URGENT
             make_urgent(table, at, store)
@@ -500,7 +495,7 @@ cdef inline void judge(counter_table *table, sighting *at, table_hit *hit, int64
         return
     side = &at.shard.sync[at.slot - at.shard.slots]
     if at.paired and side.own[LEASE_STATE]:     # it was leased under another policy
-        sync_begin(at.shard, <uint32_t>(at.slot - at.shard.slots), span_now(hit.rule, now_ms), 0)
+        sync_begin(at.shard, <uint32_t>(at.slot - at.shard.slots), window_number(hit.rule, now_ms), 0)
     unknown = sync_unknown(at.shard, side, limit, now_ms)
     used = at.pair.used if at.paired else hit.view.used
     busy = (used + unknown) * (2 if limit <= SYNC_FEW else BUSY_SHARE) >= limit
@@ -508,7 +503,7 @@ cdef inline void judge(counter_table *table, sighting *at, table_hit *hit, int64
         assume(at, hit, now_ms, cost, unknown)
         if dry:
             return
-        sync_ask(at.shard, <uint32_t>(at.slot - at.shard.slots), span_now(hit.rule, now_ms))
+        sync_ask(at.shard, <uint32_t>(at.slot - at.shard.slots), window_number(hit.rule, now_ms))
     elif dry or not cannot_wait(side, limit, used, unknown, busy, now_ms):
         watch(side, busy and not dry and limit > SYNC_FEW)
         return
@@ -568,11 +563,11 @@ cdef inline uint32_t to_seconds(int64_t now_ms) noexcept nogil:
 cdef inline void note_rate(const sighting *at, const table_hit *hit, int64_t now_ms) noexcept nogil:
     """The spans of a token bucket that meets another window begin anew. Called before it is charged under that."""
     if hit.rule.algorithm == WINDOW_BUCKET and at.slot.state.words[5] != hit.rule.window_ms:
-        sync_begin(at.shard, <uint32_t>(at.slot - at.shard.slots), span_now(hit.rule, now_ms), 0)
+        sync_begin(at.shard, <uint32_t>(at.slot - at.shard.slots), window_number(hit.rule, now_ms), 0)
 
 
 cdef inline void note_hit(const sighting *at, const table_hit *hit, int64_t now_ms) noexcept nogil:
-    cdef uint32_t number = at.pair.number if at.paired else span_now(hit.rule, now_ms)
+    cdef uint32_t number = at.pair.number if at.paired else window_number(hit.rule, now_ms)
     note_rate(at, hit, now_ms)
     if hit.cost and not hit.view.over and hit.consistency != TABLE_LOCAL:
         sync_charge(at.shard, <uint32_t>(at.slot - at.shard.slots), number, hit.cost)
@@ -599,9 +594,9 @@ cdef void take_new(counter_shard *shard, table_hit *hit, int64_t now_ms) noexcep
         slot.meta = slot_kind(hit.rule)
         shard.inserted += 1
         if shard.sync != NULL:
-            sync_begin(shard, <uint32_t>(slot - shard.slots), span_now(hit.rule, now_ms), used)
+            sync_begin(shard, <uint32_t>(slot - shard.slots), window_number(hit.rule, now_ms), used)
     if shard.sync != NULL and hit.consistency != TABLE_LOCAL:
-        sync_charge(shard, <uint32_t>(slot - shard.slots), span_now(hit.rule, now_ms), hit.cost)
+        sync_charge(shard, <uint32_t>(slot - shard.slots), window_number(hit.rule, now_ms), hit.cost)
     take(slot, hit, now_ms)
     slot.last_s = to_seconds(now_ms)
 
@@ -609,7 +604,7 @@ cdef void take_new(counter_shard *shard, table_hit *hit, int64_t now_ms) noexcep
 cdef void ask_new(counter_shard *shard, const table_hit *hit, int64_t now_ms) noexcept nogil:
     """A counter for a key that has none and may not be charged: the store has to grant it something first."""
     cdef counter_slot *slot = shard_find(shard, &hit.digest)
-    cdef uint32_t number = span_now(hit.rule, now_ms)
+    cdef uint32_t number = window_number(hit.rule, now_ms)
     cdef bint urgent = False
     if slot == NULL:
         if not shard_make_room(shard, &hit.digest, now_ms):
@@ -815,8 +810,8 @@ cdef void insert_reset(
     slot.last_s = to_seconds(now_ms)
     shard.inserted += 1
     if shard.sync != NULL:
-        sync_begin(shard, <uint32_t>(slot - shard.slots), span_now(rule, now_ms), 0)
-        sync_reset(shard, <uint32_t>(slot - shard.slots), span_now(rule, now_ms), flag)
+        sync_begin(shard, <uint32_t>(slot - shard.slots), window_number(rule, now_ms), 0)
+        sync_reset(shard, <uint32_t>(slot - shard.slots), window_number(rule, now_ms), flag)
 
 
 cdef int table_reset(
@@ -831,7 +826,7 @@ cdef int table_reset(
     found = shard_find(shard, digest)
     sketched = sketch_estimate(&shard.sketch, digest, now_ms) > 0
     if found != NULL:
-        reset_slot(shard, found, sketched, flag, span_now(rule, now_ms))
+        reset_slot(shard, found, sketched, flag, window_number(rule, now_ms))
     elif sketched or shard.sync != NULL:
         insert_reset(shard, digest, rule, slot, sketched, flag, now_ms)
     spin_unlock(&shard.lock)

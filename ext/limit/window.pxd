@@ -5,7 +5,7 @@
 # window, follows with the current count kept (as if all of it had just happened).
 #
 # Words of a state. Sliding: 0 the bucket's number (low 32 bits), 1..buckets+1 the counts, newest first; two-bucket leaves 3..9 free.
-# Fixed: 0 the window's number, 1 the count. Token bucket: 0-1 the backlog, 2-3 since when (ms), 4 the limit and 5 the window_ms it was
+# Fixed: 0 the window's number, 1 the count; one of more than 49 days is eight window_ms long. Token bucket: 0-1 the backlog, 2-3 since when (ms), 4 the limit and 5 the window_ms it was
 # charged under: a counter may meet another rate. It then keeps its hits, at most a full burst, so that it is free within a window.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 cdef enum:
     WINDOW_SLIDING = 0   # weighted two-bucket, or sub-buckets when buckets > 1
     WINDOW_FIXED = 1     # aligned to the epoch
+    WINDOW_LONG = 8      # buckets of a fixed window that is so many times window_ms long
     WINDOW_BUCKET = 2    # token bucket: GCRA, kept as the exact backlog (theoretical arrival time - now, in 1/window_ms hits)
 
 
@@ -20,7 +21,7 @@ cdef struct window_rule:
     uint32_t limit        # hits per window; token bucket: the burst. 0 bans
     uint32_t window_ms    # at least 1
     uint8_t algorithm
-    uint8_t buckets       # sliding: 1, or 2..8
+    uint8_t buckets       # sliding: 1, or 2..8; fixed: 1, or WINDOW_LONG
 
 
 # 40 bytes of a counter that belong to the algorithm.
@@ -33,6 +34,17 @@ cdef struct window_view:
     uint64_t remaining
     uint32_t reset_after_ms   # until used is 0 again if nothing comes; when over: until `cost` could pass
     uint8_t over          # cost does not fit
+
+
+# Of a whole window.
+cdef inline uint64_t window_length(const window_rule *rule) noexcept nogil:
+    return <uint64_t>rule.window_ms * WINDOW_LONG if rule.algorithm == WINDOW_FIXED and rule.buckets == WINDOW_LONG else rule.window_ms
+
+
+# Low half of the number of the bucket that now is in. now_ms: as window_clock has it.
+cdef inline uint32_t window_number(const window_rule *rule, int64_t now_ms) noexcept nogil:
+    cdef uint64_t now = <uint64_t>now_ms
+    return <uint32_t>(now * rule.buckets // rule.window_ms if rule.algorithm == WINDOW_SLIDING else now // window_length(rule))
 
 
 # The time that counts as now. A million years at most: ticks and ends of windows stay far inside 64 bits.

@@ -18,7 +18,8 @@ cdef enum:
 # A counter brought to `now`.
 cdef struct ring:
     uint64_t index        # number of the bucket of counts[0]
-    uint64_t offset       # ticks that have passed of it: less than window_ms
+    uint64_t length       # of a bucket, in ticks
+    uint64_t offset       # ticks that have passed of it: less than length
     uint32_t buckets
     uint32_t size         # counts in use
     uint32_t counts[RING]
@@ -52,9 +53,10 @@ cdef inline void ring_read(const window_rule *rule, const window_state *state, i
     cdef int32_t ahead
     out.buckets = rule.buckets if rule.algorithm == WINDOW_SLIDING else 1
     out.size = out.buckets + 1 if rule.algorithm == WINDOW_SLIDING else 1
+    out.length = window_length(rule)
     ticks = <uint64_t>now_ms * out.buckets
-    out.index = ticks // rule.window_ms
-    out.offset = ticks - out.index * rule.window_ms
+    out.index = ticks // out.length
+    out.offset = ticks - out.index * out.length
     # Only the low half of a bucket's number is kept. A counter that slept for 2**31 buckets looks like one from the future:
     # its count is kept for a window more, never lost.
     ahead = <int32_t>(<uint32_t>out.index - state.words[0])
@@ -93,7 +95,7 @@ cdef inline uint64_t ring_empty_at(const window_rule *rule, const ring *at) noex
     cdef uint32_t k
     for k in range(at.size):
         if at.counts[k]:
-            return to_ms((at.index + at.size - k) * rule.window_ms, at.buckets)
+            return to_ms((at.index + at.size - k) * at.length, at.buckets)
     return 0
 
 
@@ -102,7 +104,7 @@ cdef inline uint64_t ring_falls_to(const window_rule *rule, const ring *at, uint
     cdef uint64_t full = 0, part, room, offset, later = 0
     cdef uint32_t k
     if at.size == 1:
-        return (at.index + 1) * rule.window_ms
+        return (at.index + 1) * at.length
     for k in range(at.buckets):
         full += at.counts[k]
     while full > target:      # `later` buckets on, the oldest full one has become the partial one
@@ -122,7 +124,7 @@ cdef inline void ring_view(const window_rule *rule, const ring *at, int64_t now_
     if not out.over:
         out.reset_after_ms = to_reset(ring_empty_at(rule, at), now_ms)
     elif cost > rule.limit:
-        out.reset_after_ms = rule.window_ms
+        out.reset_after_ms = <uint32_t>min(at.length, <uint64_t>UINT32_MAX)
     else:
         out.reset_after_ms = to_reset(ring_falls_to(rule, at, rule.limit - cost), now_ms)
 
@@ -293,8 +295,7 @@ cdef void window_init(const window_rule *rule, window_state *state, int64_t now_
         backlog_add(rule, &behind, rule.limit if used > rule.limit and rule.limit else used)
         backlog_write(rule, &behind, state)
         return
-    cdef uint32_t buckets = rule.buckets if rule.algorithm == WINDOW_SLIDING else 1
-    state.words[0] = <uint32_t>(<uint64_t>now_ms * buckets // rule.window_ms)
+    state.words[0] = window_number(rule, now_ms)
     state.words[COUNTS] = add_saturated(0, used)
 
 

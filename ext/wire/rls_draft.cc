@@ -14,9 +14,9 @@ constexpr std::string_view kPrefix = "descriptor.";
 enum : size_t { kNameRoom = 16 };
 
 // 0: none that we count.
-uint32_t window_of_unit(uint64_t unit) {
-  constexpr uint32_t kDay = 86'400'000;
-  constexpr uint32_t kWindows[] = {0, 1000, 60'000, 3'600'000, kDay, 30 * kDay, 0, 7 * kDay};
+uint64_t window_of_unit(uint64_t unit) {
+  constexpr uint64_t kDay = 86'400'000;
+  constexpr uint64_t kWindows[] = {0, 1000, 60'000, 3'600'000, kDay, 30 * kDay, 365 * kDay, 7 * kDay};
   return unit < std::size(kWindows) ? kWindows[unit] : 0;
 }
 
@@ -116,7 +116,7 @@ void RateLimitDraft::set_limit(uint64_t limit, uint64_t unit) {
     fail("descriptors[%u].limit.requests_per_unit: must be a whole number from 0 to 4294967295", at());
   }
   if (descriptor()->window_ms == 0) {
-    fail("descriptors[%u].limit.unit: must be SECOND, MINUTE, HOUR, DAY, WEEK or MONTH", at());
+    fail("descriptors[%u].limit.unit: must be SECOND, MINUTE, HOUR, DAY, WEEK, MONTH or YEAR", at());
   }
 }
 

@@ -61,8 +61,8 @@ void write_metadata(ProtoWriter *writer, const rl_descriptor_answer &answer) {
 
 }  // namespace
 
-uint32_t unit_of_window(uint32_t window_ms) {
-  constexpr uint32_t kDay = 86'400'000;
+uint32_t unit_of_window(uint64_t window_ms) {
+  constexpr uint64_t kDay = 86'400'000;
   switch (window_ms) {
     case 1000:
       return 1;
@@ -74,6 +74,8 @@ uint32_t unit_of_window(uint32_t window_ms) {
       return 4;
     case 30 * kDay:
       return 5;
+    case 365 * kDay:
+      return 6;
     case 7 * kDay:
       return 7;
     default:

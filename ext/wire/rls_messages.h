@@ -26,7 +26,7 @@ DecodeError decode_rate_limit(rl_view bytes, DescriptorArena *arena, rl_descript
 DecodeError decode_rate_limit_json(rl_view bytes, DescriptorArena *arena, rl_descriptor_call *out);
 
 // RateLimitResponse.RateLimit.Unit; 0 when none is so long.
-uint32_t unit_of_window(uint32_t window_ms);
+uint32_t unit_of_window(uint64_t window_ms);
 // RateLimitResponse; appended.
 void encode_rate_limit(const rl_descriptor_answer &answer, const rl_verdict &verdict, Buffer *out);
 void encode_rate_limit_json(const rl_descriptor_answer &answer, const rl_verdict &verdict, Buffer *out);

@@ -1,7 +1,7 @@
 """The configuration of envoyproxy/ratelimit, as its files have it: a tree of descriptors for each domain.
 
 What it refuses is refused here, all of it at once and with its place. Beyond that we refuse what we cannot count: a
-unit of a year, a key of more than eight values that vary, and numbers, keys and values that are too large.
+key of more than eight values that vary, and numbers, keys and values that are too large.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ UNITS = {
     "day": _DAY_MS,
     "week": 7 * _DAY_MS,
     "month": 30 * _DAY_MS,
+    "year": 365 * _DAY_MS,
 }
 ROOT_KEYS = ("domain", "descriptors")
 DESCRIPTOR_KEYS = (
@@ -183,13 +184,10 @@ class Reader:
         made.requests = self.count(node, "requests_per_unit", path)
         unit = self.text(node, "unit", path).lower()
         if made.unlimited:
-            if unit in UNITS or unit == "year":
+            if unit in UNITS:
                 self.error("P302", "unlimited and unit exclude each other", (*path, "unit"), "keep one", key=True)
         elif unit in UNITS:
             made.window_ms = UNITS[unit]
-        elif unit == "year":
-            hint = "month is the longest unit: 30 days"
-            self.error("P303", "a year is longer than hits are counted", (*path, "unit"), hint)
         elif not unit and "unit" not in node.items:
             if self.document.whole((*path, "unit")):
                 self.error("P201", "missing key 'unit'", path, f"one of {', '.join(UNITS)}", key=True)

@@ -100,7 +100,7 @@ class Rate:
     """
 
     limit: int  # 0 bans; at most 2**32 - 1
-    window_ms: int  # 1 ms to 49 days: the engine keeps it in 32 bits
+    window_ms: int  # 1 ms to 49 days; a fixed window to 392 days, then in steps of 8 ms
     unlimited: bool = False
 
 

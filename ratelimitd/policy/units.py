@@ -9,6 +9,7 @@ from ratelimitd.policy.plan import Cidr
 
 MAX_COUNT = 2**32 - 1
 MAX_WINDOW_MS = 49 * 86_400_000  # the engine keeps windows in 32 bits of milliseconds
+MAX_FIXED_WINDOW_MS = 8 * MAX_WINDOW_MS  # ... and of long fixed ones an eighth
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PART = re.compile(r"([0-9]{1,12})(ms|s|m|h|d|w)")

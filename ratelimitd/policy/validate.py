@@ -413,15 +413,26 @@ def bound(spec: LimitSpec | PenaltySpec, name: str) -> bool:
 
 
 def check_rate(f: Findings, spec: LimitSpec, path: Path) -> None:
-    if spec.window is not None and not 1 <= spec.window <= units.MAX_WINDOW_MS:
-        longest = units.format_duration(units.MAX_WINDOW_MS)
-        f.error("P303", f"a window lasts 1ms to {longest}", (*path, "window"))
+    if spec.window is not None:
+        check_length(f, spec, spec.window, (*path, "window"))
     if not f.whole((*path, "algorithm")):
         return
     if spec.algorithm == "token_bucket":
         check_bucket(f, spec, path)
     else:
         check_window(f, spec, path)
+
+
+def check_length(f: Findings, spec: LimitSpec, window: int, where: Path) -> None:
+    fixed = spec.algorithm == "fixed_window"
+    most = units.MAX_FIXED_WINDOW_MS if fixed else units.MAX_WINDOW_MS
+    if not 1 <= window <= most:
+        hint = "" if fixed else f"a fixed window may last {units.format_duration(units.MAX_FIXED_WINDOW_MS)}"
+        f.error("P303", f"a window lasts 1ms to {units.format_duration(most)}", where, hint if window > most else "")
+    elif window > units.MAX_WINDOW_MS and window % 8:
+        f.error("P303", "a window of more than 49 days lasts whole seconds", where)
+    elif window > units.MAX_WINDOW_MS and spec.consistency == "leased":
+        f.error("P313", "a window of more than 49 days cannot be leased", where, "write consistency: synced")
 
 
 def check_window(f: Findings, spec: LimitSpec, path: Path) -> None:

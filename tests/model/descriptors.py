@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 DAY = 86_400
-SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": DAY, "week": 7 * DAY, "month": 30 * DAY}
+SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": DAY, "week": 7 * DAY, "month": 30 * DAY, "year": 365 * DAY}
 MOST = 2**32 - 1
 
 Node = dict[str, Any]

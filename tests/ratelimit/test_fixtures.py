@@ -95,7 +95,7 @@ def test_the_examples_are_good(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("domain: d\ndescriptors: [{key: a, rate_limit: {unit: year, requests_per_unit: 1}}]", "P303"),
+        ("domain: d\ndescriptors: [{key: a, rate_limit: {unit: decade, requests_per_unit: 1}}]", "P204"),
         ("domain: d\ndescriptors: [{key: a, rate_limit: {requests_per_unit: 1}}]", "P201"),
         ("domain: d\ndescriptors: [{key: a, rate_limit: {unit: day, requests_per_unit: -1}}]", "P205"),
         ("domain: d\ndescriptors: [{key: a, rate_limit: {unit: day, requests_per_unit: 1.5}}]", "P202"),

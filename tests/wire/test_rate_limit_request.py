@@ -136,14 +136,14 @@ def too_many_hits(call):
     return "descriptors[0].hits_addend: must be a whole number from 0 to 4294967295"
 
 
-def a_year(call):
-    call.descriptors[0].limit.unit = 6
-    return "descriptors[0].limit.unit: must be SECOND, MINUTE, HOUR, DAY, WEEK or MONTH"
+def another_unit(call):
+    call.descriptors[0].limit.unit = 8
+    return "descriptors[0].limit.unit: must be SECOND, MINUTE, HOUR, DAY, WEEK, MONTH or YEAR"
 
 
 def no_unit(call):
     call.descriptors[0].limit.requests_per_unit = 6
-    return a_year(call)
+    return another_unit(call)
 
 
 def no_domain(call):
@@ -175,7 +175,7 @@ def too_large(call):
             a_long_key,
             a_long_value,
             too_many_hits,
-            a_year,
+            another_unit,
             no_unit,
             no_domain,
             no_descriptors,
@@ -218,7 +218,7 @@ def test_json_says_the_same(call):
         more = some_more(call).descriptors.add(is_negative_hits=unit % 2 == 0)
         more.entries.add(key=text or "k", value=text)
         more.entries.add(key="remote_address", value="203.0.113.7")
-        more.limit.unit = [1, 2, 3, 4, 7][unit - 1]
+        more.limit.unit = [1, 2, 6, 4, 7][unit - 1]
         more.limit.requests_per_unit = unit
         more.hits_addend.value = unit - 1
     call.hits_addend = 7
