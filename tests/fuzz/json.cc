@@ -1,6 +1,7 @@
-// The contract as JSON: read or refused, its views in the message or the arena.
+// The contract and the rate limit service as JSON: read or refused, their views in the message or the arena.
 #include "fuzz.h"
 #include "wire/json_messages.h"
+#include "wire/rls_messages.h"
 
 using fuzz::Block;
 
@@ -30,6 +31,19 @@ void see(const rl_request &request) {
   }
 }
 
+void see(const rl_descriptor_call &call) {
+  static volatile uint64_t sink;
+  MUST(call.count >= 1 && call.count <= RL_MAX_DESCRIPTORS && call.domain.size > 0);
+  for (uint32_t i = 0; i < call.count; ++i) {
+    const rl_descriptor &descriptor = call.descriptors[i];
+    MUST(descriptor.attribute_count >= 1 && descriptor.attribute_count <= RL_MAX_ENTRIES + 1);
+    for (uint32_t at = 0; at < descriptor.attribute_count; ++at) {
+      sink = sink + sum(descriptor.attributes[at].name) + sum(descriptor.attributes[at].value);
+    }
+    sink = sink + sum(descriptor.address);
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -46,5 +60,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     MUST(static_cast<size_t>(++count) <= size);
   }
   MUST(found == 0 || std::strlen(error) < 300);
+  static rl::DescriptorArena *descriptors = new rl::DescriptorArena;
+  rl_descriptor_call call;
+  error = rl::decode_rate_limit_json(message.view(), descriptors, &call);
+  if (!error) see(call);
+  MUST(!error || std::strlen(error) < sizeof descriptors->error);
   return 0;
 }

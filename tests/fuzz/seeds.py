@@ -55,6 +55,8 @@ JSON_REQUESTS = [
     b'{"headers":[{"name":"X-A","value":"YQ=="}],"body":"_-8","partial_body":false,"attributes":{"a":"b"},"explain":null}',
     b'{"headers":{"User-Agent":"x"}}',
     b'{"requests":[{"cost":1},{"path":"/"}]}',
+    b'{"domain":"d","descriptors":[{"entries":[{"key":"a|","value":"\\u00e9"},{"key":"remote_address"}],"hitsAddend":"2"},'
+    b'{"entries":[],"limit":{"requestsPerUnit":1,"unit":"YEAR"},"isNegativeHits":true}],"hits_addend":3}',
 ]
 TYPE = b'multipart/form-data; boundary="xYz"'
 PART = b'--xYz\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
