@@ -22,6 +22,7 @@ from ratelimitd.commands.rule import run_rule
 from ratelimitd.commands.rules import add_outcomes, outcome_json, score_words
 from ratelimitd.policy import load_policy
 from ratelimitd.policy.cases import EPOCH_NS
+from ratelimitd.policy.checks.bounds import MAX_APPLYING
 from ratelimitd.policy.evaluate import evaluate, find_override, key_text, penalty_key_text
 from ratelimitd.policy.explain import (
     cost_words,
@@ -35,7 +36,6 @@ from ratelimitd.policy.explain import (
 from ratelimitd.policy.outcomes import NO_PROFILE, Outcome, outcomes, told_rules, unreached
 from ratelimitd.policy.plan import AddressList, Domain, Limit, Penalty, Plan, Profile
 from ratelimitd.policy.request import Request, from_mapping
-from ratelimitd.policy.validate import MAX_APPLYING
 from ratelimitd.policy.values import client_address, client_text, contains
 from ratelimitd.summary import plural
 

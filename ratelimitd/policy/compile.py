@@ -11,6 +11,8 @@ import json
 from dataclasses import replace
 
 from ratelimitd.policy import globs, names, rates, units
+from ratelimitd.policy.checks.conditions import operators_of
+from ratelimitd.policy.checks.rules import patterns_of
 from ratelimitd.policy.plan import (
     AddressList,
     Algorithm,
@@ -43,7 +45,6 @@ from ratelimitd.policy.schema import (
     RuleSpec,
     TriggerSpec,
 )
-from ratelimitd.policy.validate import operators_of, patterns_of
 
 DEFAULT_SCORE = 5
 DEFAULT_FORGIVE_MS = 86_400_000

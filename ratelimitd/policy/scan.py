@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 
 from ratelimitd.errors import Diagnostic
 from ratelimitd.policy import names
+from ratelimitd.policy.checks.findings import Known
 from ratelimitd.policy.compile import compile_match, compile_rule, encode
 from ratelimitd.policy.nodes import Document, Path
 from ratelimitd.policy.plan import Scan
@@ -22,7 +23,6 @@ from ratelimitd.policy.programs import (
 )
 from ratelimitd.policy.rulesets import Library, MissingError, RuleSet, profiles_of
 from ratelimitd.policy.schema import ProfileSpec, RuleSpec, ScanSpec
-from ratelimitd.policy.validate import Known
 
 # What a profile has of `scan` where it says nothing. The others are lists: it has its own and those of `scan`.
 INHERITED = (

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ratelimitd import __version__, cli, settings
-from ratelimitd.policy import validate
+from ratelimitd.policy.checks import rules
 
 
 @dataclass
@@ -140,7 +140,7 @@ def test_check_tells_every_pattern_that_only_the_engine_refuses(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where Hyperscan's binding for Python is missing."""
-    monkeypatch.setattr(validate, "pattern_error", lambda *_: "")
+    monkeypatch.setattr(rules, "pattern_error", lambda *_: "")
     path = tmp_path / "p.yaml"
     path.write_text(
         "version: 1\ndomain: d\nscan:\n  mode: block\n  rules:\n"

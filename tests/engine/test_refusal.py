@@ -8,7 +8,7 @@ import pytest
 
 from ratelimitd._engine import Engine
 from ratelimitd.errors import EngineError
-from ratelimitd.policy import validate
+from ratelimitd.policy.checks import conditions, rules
 from ratelimitd.policy.pipeline import load_text
 from ratelimitd.policy.refusal import refusal
 
@@ -32,8 +32,8 @@ scan:
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where Hyperscan's binding for Python is missing: the engine is the first to complain."""
-    monkeypatch.setattr(validate, "pattern_error", lambda *_: "")
-    monkeypatch.setattr(validate, "whole_value_error", lambda *_: "")
+    monkeypatch.setattr(rules, "pattern_error", lambda *_: "")
+    monkeypatch.setattr(conditions, "whole_value_error", lambda *_: "")
 
 
 def refused(text: str) -> tuple[list[str], EngineError]:

@@ -81,7 +81,7 @@ def test_a_bad_file_is_told_everything_with_its_place(path: Path) -> None:
 
 def test_every_code_is_explained_and_shown_by_a_bad_file() -> None:
     source = "".join(
-        p.read_text(encoding="utf-8") for p in (ROOT / "ratelimitd" / "policy").glob("*.py") if p.stem != "codes"
+        p.read_text(encoding="utf-8") for p in (ROOT / "ratelimitd" / "policy").rglob("*.py") if p.stem != "codes"
     )
     used = set(re.findall(r'"(P[1-9][0-9]{2})"', source))
     assert used == set(CODES)
