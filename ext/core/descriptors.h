@@ -18,7 +18,7 @@ typedef struct rl_descriptor {
   rl_view address;     // of the entry remote_address, if it has one
   uint64_t window_ms;  // of the limit that the descriptor brings along; 0: it brings none
   uint32_t limit;
-  uint8_t refund;      // the hits are given back
+  uint8_t refund;  // the hits are given back
 } rl_descriptor;
 
 typedef struct rl_descriptor_call {

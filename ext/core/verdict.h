@@ -28,10 +28,10 @@ enum { RL_MAX_STATES = 32, RL_MAX_MATCHES = 32 };
 
 // One limit that applied to this request.
 typedef struct rl_limit_state {
-  rl_view name;         // "per-ip"
-  rl_view policy_item;  // `"per-ip";q=100;w=60`, ready for RateLimit-Policy
-  uint64_t limit;       // hits per window, after overrides (token bucket: the burst)
-  uint64_t remaining;   // 0 when over
+  rl_view name;             // "per-ip"
+  rl_view policy_item;      // `"per-ip";q=100;w=60`, ready for RateLimit-Policy
+  uint64_t limit;           // hits per window, after overrides (token bucket: the burst)
+  uint64_t remaining;       // 0 when over
   uint32_t window_ms;       // UINT32_MAX when it is longer
   uint32_t reset_after_ms;  // until the window (or the bucket) is fresh again; for a denial: until a retry can pass
   uint8_t over;             // this limit objects
