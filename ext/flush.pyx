@@ -8,7 +8,7 @@ from libc.string cimport memset
 from ratelimitd._ext.limit.lease cimport lease_record
 from ratelimitd._ext.limit.merge cimport merge_group, merge_resync, merge_run, merge_unsent
 from ratelimitd._ext.limit.pack cimport PACK_SHARDS, pack_dirty, pack_free, pack_group, pack_new, pack_record, pack_run
-from ratelimitd._ext.limit.sync cimport sync_shard
+from ratelimitd._ext.limit.sync cimport SYNC_DEMAND_PARTS, sync_shard
 from ratelimitd._ext.limit.table cimport table_sync_state, table_take_urgent
 
 from ratelimitd.errors import EngineError
@@ -49,22 +49,26 @@ cdef class Flush:
         """(of leases, of counts)"""
         cdef int at = self.data.first[shard]
         cdef const pack_group *group
-        leases, counts = [], []
+        leases, counts, demand = [], [], []
         while at >= 0:
             group = &self.data.groups[at]
             records = PyBytes_FromStringAndSize(group.records, group.size)
-            (leases if group.parts < 0 else counts).append((group.window_ms, group.parts, group.number, records))
+            into = leases if group.parts < 0 else demand if group.parts == SYNC_DEMAND_PARTS else counts
+            into.append((group.window_ms, group.parts, group.number, records))
             at = group.next
         leases.sort()
         counts.sort()
-        return leases, counts
+        demand.sort()
+        return leases, counts + demand
 
     cdef long long merge(self, object groups, object replies, long long now_ms) except -1:
         """How many records met their counter. EngineError, and nothing is merged, when an answer has not the size of its question."""
         cdef long long merged = 0, asked = 0
         cdef int64_t packed_ms
         cdef merge_group group
+        cdef merge_group before
         groups, replies = list(groups), list(replies)
+        before.others = NULL
         if len(groups) != len(replies):
             raise EngineError(f"the store answered {len(replies)} of {len(groups)} groups")
         for asking, reply in zip(groups, replies):
@@ -76,6 +80,11 @@ cdef class Flush:
                 if group.count == 0:
                     continue
                 group.others = <const uint32_t *>PyBytes_AS_STRING(reply)
+                # Demand comes in two slices of the same counters, the earlier one first.
+                if group.parts == SYNC_DEMAND_PARTS and before.others == NULL:
+                    before = group
+                    continue
+                group.before = before.others if before.count == group.count else NULL
                 packed_ms = self.data.packed_ms[sync_shard((<const pack_record *>group.records).digest.lo)]
                 with nogil:
                     merged += <long long>merge_run(self.table, &group, packed_ms, now_ms)

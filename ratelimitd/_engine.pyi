@@ -119,6 +119,8 @@ class Trace(TypedDict):
 # spans are over. A record, little-endian: 16 bytes of digest, u16 incarnation, u16 flags (1: replace all parts of this
 # node, 2: replace all parts; 1 << 15 is ours), u32 own hits; of several of one digest the greatest own hits hold.
 #
+# 9 parts is a group that tells what is asked of this node in 256 ms, denied or not; it comes last.
+#
 # parts below 0 is a group of leased limits, of fixed (-1) or sliding (-2) windows of one part. A record is 16 bytes of
 # digest, u16 incarnation, u16 flags, u32 held (what may be spent at any time), u32 want (at least that), u32 limit.
 # Leases come in a Packed of their own, before the counts of their shard.

@@ -7,7 +7,8 @@ from ratelimitd._ext.limit.sync cimport SYNC_CLEAR, SYNC_RATIO, SYNC_REPLACE, sy
 cdef enum:
     AHEAD_MS = 150        # of what is asked for, at the rate of late, is drawn in advance
     RESERVE_SHARE = 4     # of the limit all nodes together may hold for what may come, until it gets scarce
-    SCARCE_SHARE = 4      # it is scarce when less than this part of it is not granted
+    SCARCE_SHARE = 4      # it is scarce when less than this part of it is not granted ...
+    SCARCE_MS = 50        # ... and then less is drawn in advance: what one holds the others lack
     LOW_SHARE = 4         # more is asked for at once when so much of what is asked for in AHEAD_MS is left
     LONG_MS = 10000       # grants of windows as long as this may come an interval late
     IDLE_SHARE = 16       # an idle counter goes to the store so many times in a window ...
@@ -34,8 +35,8 @@ cdef void lease_roll(counter_sync *side, uint32_t kind, uint32_t number) noexcep
     side.unsent |= 2              # the span before gives back what was not spent
 
 
-cdef inline uint32_t ahead_of(const counter_sync *side) noexcept nogil:
-    return saturated((<uint64_t>side.own[LEASE_RATE] * AHEAD_MS + SYNC_RATIO - 1) // SYNC_RATIO)
+cdef inline uint32_t ahead_of(const counter_sync *side, uint32_t ms) noexcept nogil:
+    return saturated((<uint64_t>side.own[LEASE_RATE] * ms + SYNC_RATIO - 1) // SYNC_RATIO)
 
 
 cdef bint lease_take(counter_shard *shard, uint32_t at, const window_rule *rule, uint32_t number, uint32_t cost, bint dry, bint *urgent) noexcept nogil:
@@ -49,7 +50,7 @@ cdef bint lease_take(counter_shard *shard, uint32_t at, const window_rule *rule,
     side.own[LEASE_STATE] |= LEASED
     side.own[LEASE_LIMIT] = rule.limit
     side.own[LEASE_DEMAND] = sync_add(side.own[LEASE_DEMAND], cost)
-    if covered and side.own[LEASE_HELD] - side.own[0] - cost > ahead_of(side) // LOW_SHARE:
+    if covered and side.own[LEASE_HELD] - side.own[0] - cost > ahead_of(side, AHEAD_MS) // LOW_SHARE:
         return True
     sync_mark_dirty(shard, at)
     # Of a fixed window that is used up there is nothing to be had before its end, but what others give back.
@@ -102,14 +103,14 @@ cdef uint32_t lease_pack(counter_shard *shard, uint32_t at, uint64_t number, uin
         sent |= 1
     reserve = 0 if idle or limit == 0 else max(<uint32_t>1, <uint32_t>(limit // (RESERVE_SHARE * nodes)))
     scarce = <uint64_t>side.own[LEASE_OTHERS] + side.own[LEASE_HELD] > limit - limit // SCARCE_SHARE
-    want = 0 if idle else max(ahead_of(side), 0 if scarce else reserve)
+    want = 0 if idle else ahead_of(side, SCARCE_MS) if scarce else max(ahead_of(side, AHEAD_MS), reserve)
     want = min(limit, sync_add(side.own[0], want))
     if (scarce or idle) and side.own[LEASE_HELD] > want:
         side.own[LEASE_HELD] = max(side.own[0], want)
     fill(shard, at, side.own[LEASE_HELD], want, &out[1])
     # What a sliding window grants of the next span, it has to leave in this one.
     if left <= EARLY_MS and not idle and (kind == KIND_FIXED or not (scarce or side.own[LEASE_STATE] & LEASE_DRY)):
-        fill(shard, at, side.own[LEASE_NEXT], min(limit, max(reserve, ahead_of(side))), &out[2])
+        fill(shard, at, side.own[LEASE_NEXT], min(limit, max(reserve, ahead_of(side, AHEAD_MS))), &out[2])
         sent |= 4
     side.unsent = 0
     return sent

@@ -9,6 +9,7 @@ from ratelimitd._ext.limit.table cimport counter_table
 cdef struct merge_group:
     const char *records   # pack_record, or lease_record when parts is below 0
     const uint32_t *others    # of a lease: pairs of what is granted to us, and to others
+    const uint32_t *before    # of demand: what it answered of the slice before, for the same records
     uint32_t count
     uint64_t window_ms
     uint64_t number

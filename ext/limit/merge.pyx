@@ -1,4 +1,4 @@
-from libc.stdint cimport UINT16_MAX, uint16_t
+from libc.stdint cimport INT16_MAX, UINT16_MAX, uint16_t
 
 from ratelimitd._ext.limit.key cimport key_digest
 from ratelimitd._ext.limit.lease cimport LEASE_HELD, is_leased, lease_merge, lease_record
@@ -20,6 +20,8 @@ from ratelimitd._ext.limit.shard cimport (
 )
 from ratelimitd._ext.limit.sync cimport (
     SYNC_CLEAR,
+    SYNC_DEMAND_PARTS,
+    SYNC_FORESIGHT_MS,
     SYNC_HEARD,
     SYNC_KNOWN,
     SYNC_RATIO,
@@ -39,6 +41,8 @@ from ratelimitd._ext.limit.window cimport WINDOW_BUCKET, window_charge, window_c
 cdef enum:
     SLICE = 32            # records under one lock
     SLICE_GROUPS = 16     # groups of slots under one lock, when all are looked at
+    SAFE_RATIO = SYNC_RATIO + SYNC_RATIO // 8    # others are taken to do an eighth more than was heard
+    OWED_MS = 128         # what others do not tell of is forgotten in about so long
     FEW = 16              # part of a span's hits that a flush has to see to be worth half the mean
     STEADY_MS = 1000      # heard of less often, others are not charged beyond a full bucket
 
@@ -117,21 +121,35 @@ cdef inline uint16_t mix(uint16_t mean, uint32_t news, uint32_t per, uint32_t we
 
 
 cdef inline void learn(counter_sync *side, uint32_t news, uint64_t total, bint last, int64_t packed_ms) noexcept nogil:
-    """How fast others are, and how much they do while we do one. news: of one record; total: all hits of its span. When hardly any were
-    admitted, what little there was says less of what comes when there is room again."""
-    cdef uint32_t passed = max(1, <uint32_t>packed_ms - side.heard_ms)
+    """How much others do while we do one. news: of one record; total: all hits of its span. When hardly any were admitted, what little
+    there was says less of what comes when there is room again."""
     cdef bint few = (<uint64_t>side.sent + news) * FEW < total
-    if side.flags & SYNC_HEARD:
-        side.rate = mix(side.rate, news, passed, 2, last)
-        if side.sent:
-            side.ratio = mix(side.ratio, news, side.sent, 4 if few else 2, last)
+    if side.flags & SYNC_HEARD and side.sent and <uint32_t>packed_ms - side.heard_ms <= <uint32_t>SYNC_FORESIGHT_MS:
+        side.ratio = mix(side.ratio, news, side.sent, 4 if few else 2, last)
+
+
+cdef inline bint merge_demand(counter_shard *shard, const pack_record *record, uint32_t others) noexcept nogil:
+    """What is asked of others, as they said, against what we said: every node divides by the same numbers."""
+    cdef counter_slot *slot = find_packed(shard, record)
+    if slot == NULL:
+        return False
+    if others:
+        shard.sync[slot - shard.slots].ratio = <uint16_t>min(
+            (<uint64_t>others * SAFE_RATIO + record.own - 1) // max(record.own, <uint32_t>1), <uint64_t>UINT16_MAX)
+    return True
 
 
 cdef inline void hear(counter_sync *side, int64_t packed_ms) noexcept nogil:
-    """All that was packed of a counter is merged."""
+    """All that was packed of a counter is merged. While we did what we told of, others did as much, by the ratio, and have not told of it
+    yet; nor of what they owe from before, if one flushes late, but that is forgotten in time."""
+    cdef int64_t owed = side.owed, least = <int64_t>side.sent * side.ratio // SYNC_RATIO
+    cdef uint32_t passed = min(<uint32_t>packed_ms - side.heard_ms, <uint32_t>OWED_MS)
+    if owed > 0:
+        owed -= (owed * passed + OWED_MS - 1) // OWED_MS
+    owed += <int64_t>side.sent * side.ratio // SAFE_RATIO
+    side.owed = <int16_t>min(max(owed, least), <int64_t>INT16_MAX)
     side.heard_ms = <uint32_t>packed_ms
-    side.unheard -= min(side.sent, side.unheard)
-    side.carried = <uint16_t>min(side.sent, <uint32_t>UINT16_MAX)
+    side.unheard -= min(<uint32_t>side.sent, side.unheard)
     side.sent = 0
     side.flags = (side.flags | SYNC_HEARD) & ~<uint8_t>(SYNC_REPLACE | SYNC_CLEAR)
     if side.again:
@@ -180,6 +198,7 @@ cdef inline bint merge_record(
         else:
             news = merge_ring(slot, side, kind, age, <uint32_t>group.number, others)
     learn(side, news, <uint64_t>side.own[age] + others if age < sync_size(kind) else 0, record.flags & RECORD_LAST, packed_ms)
+    side.owed = <int16_t>max(<int64_t>side.owed - news, -<int64_t>INT16_MAX)
     if record.flags & RECORD_LAST:
         hear(side, packed_ms)
     return True
@@ -209,6 +228,8 @@ cdef uint64_t merge_run(counter_table *table, const merge_group *group, int64_t 
             if group.parts < 0:
                 merged += merge_leased(
                     shard, group, <const lease_record *>record_at(group, at), group.others[2 * at], group.others[2 * at + 1])
+            elif group.parts == SYNC_DEMAND_PARTS:
+                merged += merge_demand(shard, record_at(group, at), max(group.others[at], group.before[at] if group.before != NULL else 0))
             else:
                 merged += merge_record(shard, group, record_at(group, at), group.others[at], packed_ms, now_ms)
         spin_unlock(&shard.lock)
@@ -222,6 +243,8 @@ cdef void merge_unsent(counter_table *table, const merge_group *group) noexcept 
     cdef counter_slot *slot
     cdef counter_sync *side
     cdef uint32_t at, age
+    if group.parts == SYNC_DEMAND_PARTS:
+        return                    # it goes with the next hits
     for at in range(group.count):
         shard = shard_of(&shards, &record_at(group, at).digest)
         spin_lock(&shard.lock)

@@ -1,3 +1,4 @@
+from libc.stdint cimport UINT16_MAX
 from libc.stdlib cimport calloc, free, realloc
 
 from ratelimitd._ext.limit.lease cimport is_leased, lease_pack, lease_record
@@ -16,11 +17,16 @@ from ratelimitd._ext.limit.shard cimport (
 )
 from ratelimitd._ext.limit.sync cimport (
     SYNC_CLEAR,
+    SYNC_DEMAND_MS,
+    SYNC_DEMAND_PARTS,
     SYNC_GRACE_MS,
     SYNC_HEARD,
+    SYNC_LEVEL_MS,
     SYNC_REPLACE,
+    SYNC_SHORT_MS,
     SYNC_URGENT,
     SYNC_WATCH,
+    SYNC_WOKEN,
     sync_fixed,
     sync_mark_clean,
     sync_parts,
@@ -34,6 +40,7 @@ from ratelimitd._ext.limit.window cimport window_clock
 
 cdef enum:
     SLICE = 64            # dirty counters under one lock
+    SMOOTH_MS = 32        # what is asked of us is a mean of about so long
     RECALL_BITS = 14      # spans that are over are read again when so many bits of the clock have run through: every 16 s
     SLICE_GROUPS = 2048   # groups of slots that are looked through under one lock
 
@@ -129,6 +136,38 @@ cdef inline bint may_have_news(const counter_sync *side, uint32_t kind, uint32_t
     return <uint32_t>(<uint32_t>now_ms - side.heard_ms) + <int64_t>SYNC_GRACE_MS > now_ms - ended
 
 
+cdef bint measure(counter_sync *side, int64_t now_ms) noexcept nogil:
+    """What is asked of us, smoothed; after a rest, what came since. 0: nothing was."""
+    cdef bint woken = side.unsent & SYNC_WOKEN
+    cdef uint32_t passed = <uint16_t>(<uint16_t>now_ms - side.level) if woken else <uint32_t>now_ms - side.heard_ms
+    cdef uint64_t asked = <uint64_t>side.unheard + side.refused
+    cdef int64_t seen
+    if asked == 0:
+        return False
+    seen = <int64_t>min((asked * SYNC_LEVEL_MS + passed) // (passed + 1), <uint64_t>UINT16_MAX)
+    side.level = <uint16_t>(seen if woken else side.level + (seen - side.level) * <int64_t>passed // <int64_t>(passed + SMOOTH_MS))
+    side.refused = 0
+    return True
+
+
+cdef bint pack_demand(sync_pack *pack, const counter_shard *shard, uint32_t at, uint32_t store, int64_t now_ms) noexcept nogil:
+    """In this slice of time and the one before: not all have told of this one yet. 0: out of memory."""
+    cdef uint64_t slice = <uint64_t>now_ms // SYNC_DEMAND_MS
+    cdef pack_record *record
+    cdef uint32_t k
+    for k in range(2):
+        record = <pack_record *>add_record(
+            group_of(pack, store, SYNC_DEMAND_MS * SYNC_DEMAND_PARTS, SYNC_DEMAND_PARTS, slice - 1 + k), sizeof(pack_record))
+        if record == NULL:
+            return False
+        record.digest = shard.slots[at].digest
+        record.incarnation = shard.sync[at].incarnation
+        record.flags = 0
+        record.own = shard.sync[at].level if k else 0
+        pack.packed += 1
+    return True
+
+
 cdef bint pack_slot(sync_pack *pack, counter_shard *shard, uint32_t at, uint32_t store, span_place *place, int64_t now_ms) noexcept nogil:
     """0: out of memory, and nothing is said of it."""
     if is_leased(shard, at):
@@ -136,6 +175,7 @@ cdef bint pack_slot(sync_pack *pack, counter_shard *shard, uint32_t at, uint32_t
     cdef counter_sync *side = &shard.sync[at]
     cdef uint32_t kind = shard.slots[at].meta >> SLOT_KIND_SHIFT, size = sync_size(kind)
     cdef uint64_t number
+    cdef bint asked
     cdef int64_t behind, k
     cdef pack_group *group
     cdef pack_record *record
@@ -161,9 +201,13 @@ cdef bint pack_slot(sync_pack *pack, counter_shard *shard, uint32_t at, uint32_t
         last = record
     if last != NULL:
         last.flags |= <uint16_t>RECORD_LAST
-    side.unsent = 0
     side.flags &= <uint8_t>~SYNC_URGENT
-    side.sent = side.unheard
+    side.sent = <uint16_t>min(side.unheard, <uint32_t>UINT16_MAX)
+    asked = measure(side, now_ms)
+    side.unsent = 0
+    if asked and side.flags >= SYNC_WATCH and sync_window(shard, at) <= SYNC_SHORT_MS:
+        if not pack_demand(pack, shard, at, store, now_ms):
+            return False
     if side.flags >= SYNC_WATCH:
         side.flags -= <uint8_t>SYNC_WATCH
     elif side.again == 0:

@@ -1,7 +1,7 @@
 # One shard of the counter table: groups of 16 slots found by their tags (Abseil's SwissTable), probed group after group from the
 # key's home. A key is never behind a group that has an empty slot; erasing moves later keys up to keep that true (Knuth, TAOCP 3,
 # algorithm 6.4R, by groups), so there are no tombstones. All functions want the shard's lock held.
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimitd._ext.limit.key cimport key_digest
 from ratelimitd._ext.limit.sketch cimport counter_sketch
@@ -50,15 +50,16 @@ cdef struct counter_sync:
     uint32_t number       # of the span of own[0]: the low half
     uint32_t own[9]       # our hits of that span and of those before it
     uint32_t unheard      # our hits since the flush that others were last heard by
-    uint32_t sent         # ... and as many of them went into the flush that is under way
     uint32_t heard_ms     # when that flush was packed: the low half
-    uint16_t rate         # others' hits in 64 ms
+    uint16_t sent         # as many of `unheard` went into the flush that is under way
+    uint16_t refused      # hits that were denied since the last pack
+    uint16_t level        # our hits in 256 ms of late, those that were denied too. SYNC_WOKEN: when they began, the low half
     uint16_t ratio        # others' hits for 64 of ours
-    uint16_t carried      # hits of ours that the last flush told of: others may have as many that they did not tell of yet
+    int16_t owed          # hits of others that went with ours that were told, but were not told by them yet. Below 0 while it is merged
     uint8_t flags         # see sync.pxd
     uint8_t again         # flushes that have to read, whether or not there are hits
     uint16_t incarnation  # sets our parts in the store apart: an evicted key that returns counts anew
-    uint16_t unsent       # bit k: own[k] is not in the store
+    uint16_t unsent       # bit k: own[k] is not in the store; or SYNC_WOKEN
 
 
 cdef struct counter_shard:
@@ -71,7 +72,6 @@ cdef struct counter_shard:
     uint16_t *dirty       # one to a group, one bit to a slot: it has something to say to the store, or to ask
     uint16_t incarnation  # of the slot that was made last
     uint16_t fresh_ratio  # counter_sync.ratio of a new slot
-    uint16_t least_ratio  # ... and what is assumed at least
     uint32_t groups
     uint32_t hand         # next slot that the sweep looks at
     uint32_t keys

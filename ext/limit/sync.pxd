@@ -16,7 +16,11 @@ cdef enum:
     SYNC_RATIO = 64           # a ratio of 1
     SYNC_FEW = 64             # limits up to this are never denied by assumption
     SYNC_BRIEF_MS = 2000      # in windows up to this, others are assumed to do as we do until they were heard
-    SYNC_FORESIGHT_MS = 250   # others' rate is trusted for no longer
+    SYNC_FORESIGHT_MS = 250   # what others may not have told yet when they were heard, they have told by then
+    SYNC_LEVEL_MS = 256       # counter_sync.level is of so long
+    SYNC_DEMAND_MS = 128      # what is asked of a node is told in slices of time as long as this ...
+    SYNC_DEMAND_PARTS = 9     # ... of windows that no counter has ...
+    SYNC_SHORT_MS = 10000     # ... of counters of windows up to this: of a longer one little is freed while others are not heard
     SYNC_GRACE_MS = 300       # for so long after its end others' last hits of a span may still arrive
     # counter_sync.flags
     SYNC_HEARD = 1            # the store was read since the slot was made
@@ -25,6 +29,7 @@ cdef enum:
     SYNC_URGENT = 8           # it was told that this one cannot wait for the next flush
     SYNC_WATCH = 16           # the rest of the flags counts: flushes that still read, because the limit is not far and others may go on
     SYNC_WATCHED = 15 * 16
+    SYNC_WOKEN = 1 << 15      # of counter_sync.unsent: the hits since the last pack are the first for long
     SYNC_AGAIN = 5            # flushes after a reset that still read, and may lower: others may have heard of it late
 
 
@@ -67,10 +72,10 @@ cdef inline void sync_mark_clean(counter_shard *shard, uint32_t at) noexcept nog
 cdef void sync_roll(counter_sync *side, uint32_t kind, uint32_t number) noexcept nogil
 
 # Slot number `at` was just made, with hits that the sketch knew, if any; number: of the span that now is in.
-cdef void sync_begin(counter_shard *shard, uint32_t at, uint32_t number, uint64_t seed) noexcept nogil
+cdef void sync_begin(counter_shard *shard, uint32_t at, uint32_t number, uint64_t seed, int64_t now_ms) noexcept nogil
 
 # Our hits of now are no longer what slot number `at` was charged with. flag: SYNC_REPLACE or SYNC_CLEAR.
-cdef void sync_reset(counter_shard *shard, uint32_t at, uint32_t number, uint8_t flag) noexcept nogil
+cdef void sync_reset(counter_shard *shard, uint32_t at, uint32_t number, uint8_t flag, int64_t now_ms) noexcept nogil
 
 
 # The store has something to say of slot number `at` that may change what is decided.
@@ -80,17 +85,23 @@ cdef inline void sync_ask(counter_shard *shard, uint32_t at, uint32_t number) no
     sync_mark_dirty(shard, at)
 
 
-cdef inline uint64_t sync_unknown(const counter_shard *shard, const counter_sync *side, uint32_t limit, int64_t now_ms) noexcept nogil:
-    """How many hits of others may have come since they were last heard: as many as the clock says by their rate, or as many as come with ours,
-    in the proportion that was seen. A few are left out, so that small limits are not denied for what is only assumed."""
-    cdef uint64_t by_ratio, by_rate, unknown
-    cdef uint32_t few = 0, passed = <uint32_t>now_ms - side.heard_ms
+# A hit is about to be decided: if it is the first for long, what was heard says nothing of now.
+cdef inline void sync_wake(counter_sync *side, int64_t now_ms) noexcept nogil:
+    if side.unheard == 0 and <uint32_t>now_ms - side.heard_ms > <uint32_t>SYNC_FORESIGHT_MS and not side.unsent & SYNC_WOKEN:
+        side.unsent |= <uint16_t>SYNC_WOKEN
+        side.level = <uint16_t>now_ms
+        side.owed = 0
+
+
+cdef inline uint64_t sync_unknown(const counter_sync *side, uint32_t limit) noexcept nogil:
+    """How many hits of others may have come since they were last heard: as many as come with ours, in the proportion of what is asked of
+    them and of us. So nobody takes more than his share of what is left, and all shares together are the whole of it, however long ago
+    that was heard. A few are left out, so that small limits are not denied for what is only assumed."""
+    cdef uint64_t unknown
+    cdef uint32_t few = 0
     if limit <= SYNC_FEW:
         return 0
-    by_ratio = side.unheard + <uint64_t>(side.carried if passed <= <uint32_t>SYNC_FORESIGHT_MS else 0)
-    by_ratio = by_ratio * max(side.ratio, shard.least_ratio) // SYNC_RATIO
-    by_rate = <uint64_t>side.rate * min(passed, <uint32_t>SYNC_FORESIGHT_MS) // SYNC_RATIO
-    unknown = max(by_ratio, by_rate)
+    unknown = <uint64_t>max(side.owed, 0) + <uint64_t>side.unheard * side.ratio // SYNC_RATIO
     if limit < 2 * SYNC_FEW:
         few += (2 * SYNC_FEW - limit) // 8
     return unknown - few if unknown > few else 0
@@ -98,6 +109,13 @@ cdef inline uint64_t sync_unknown(const counter_shard *shard, const counter_sync
 
 cdef inline uint32_t sync_add(uint32_t a, uint32_t b) noexcept nogil:
     return a + b if a <= <uint32_t>0xFFFFFFFF - b else <uint32_t>0xFFFFFFFF
+
+
+# A hit on slot number `at` was denied. The others are told what is asked of us though it is denied: shares follow what is asked for.
+cdef inline void sync_refuse(counter_shard *shard, uint32_t at, uint32_t number, uint32_t cost) noexcept nogil:
+    cdef counter_sync *side = &shard.sync[at]
+    side.refused = <uint16_t>min(<uint64_t>side.refused + cost, <uint64_t>0xFFFF)
+    sync_ask(shard, at, number)
 
 
 # Slot number `at` was charged by one of our own hits.

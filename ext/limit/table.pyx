@@ -47,11 +47,13 @@ from ratelimitd._ext.limit.sync cimport (
     SYNC_HEARD,
     SYNC_RATIO,
     SYNC_REPLACE,
+    SYNC_SHORT_MS,
     SYNC_URGENT,
     SYNC_WATCHED,
-    sync_ask,
     sync_begin,
     sync_charge,
+    sync_refuse,
+    sync_wake,
     sync_reset,
     sync_shard,
     sync_unknown,
@@ -98,7 +100,6 @@ cdef enum:
     MAX_KEY_BITS = 36
     SKETCH_KEYS = 8       # keys to a cell of each sketch row
     SKETCH_LEAST = 64
-    LEAST_SHARE = 4       # others are assumed to do at least a fourth of what they would do if all nodes were equal
     BUSY_SHARE = 4        # below a fourth of a limit nothing is urgent
     URGENT_SHARE = 8      # what is unknown may be an eighth of what is left
     STALE_SHARE = 128     # after a while without news, our hits may be so much of the limit before others are asked
@@ -251,7 +252,6 @@ cdef void table_sync_state(counter_table *table, uint64_t lost_low, uint64_t los
     for k in range(table.shard_count):
         spin_lock(&table.shards[k].lock)
         table.shards[k].fresh_ratio = <uint16_t>fresh
-        table.shards[k].least_ratio = <uint16_t>(fresh // LEAST_SHARE)
         spin_unlock(&table.shards[k].lock)
 
 
@@ -491,19 +491,25 @@ cdef inline void judge(counter_table *table, sighting *at, table_hit *hit, int64
     if shard_set_has(&table.lost, store):
         decide_lost(table, at, hit, now_ms, cost)
         return
-    if at.slot == NULL or hit.view.over or cost == 0:
+    if at.slot == NULL or cost == 0:
         return
     side = &at.shard.sync[at.slot - at.shard.slots]
+    if hit.view.over:
+        if not dry and limit > SYNC_FEW and hit.rule.window_ms <= SYNC_SHORT_MS:
+            watch(side, True)
+            sync_refuse(at.shard, <uint32_t>(at.slot - at.shard.slots), window_number(hit.rule, now_ms), cost)
+        return
     if at.paired and side.own[LEASE_STATE]:     # it was leased under another policy
-        sync_begin(at.shard, <uint32_t>(at.slot - at.shard.slots), window_number(hit.rule, now_ms), 0)
-    unknown = sync_unknown(at.shard, side, limit, now_ms)
+        sync_begin(at.shard, <uint32_t>(at.slot - at.shard.slots), window_number(hit.rule, now_ms), 0, now_ms)
+    sync_wake(side, now_ms)
+    unknown = sync_unknown(side, limit)
     used = at.pair.used if at.paired else hit.view.used
     busy = (used + unknown) * (2 if limit <= SYNC_FEW else BUSY_SHARE) >= limit
     if used + unknown + cost > limit:
         assume(at, hit, now_ms, cost, unknown)
         if dry:
             return
-        sync_ask(at.shard, <uint32_t>(at.slot - at.shard.slots), window_number(hit.rule, now_ms))
+        sync_refuse(at.shard, <uint32_t>(at.slot - at.shard.slots), window_number(hit.rule, now_ms), cost)
     elif dry or not cannot_wait(side, limit, used, unknown, busy, now_ms):
         watch(side, busy and not dry and limit > SYNC_FEW)
         return
@@ -563,7 +569,7 @@ cdef inline uint32_t to_seconds(int64_t now_ms) noexcept nogil:
 cdef inline void note_rate(const sighting *at, const table_hit *hit, int64_t now_ms) noexcept nogil:
     """The spans of a token bucket that meets another window begin anew. Called before it is charged under that."""
     if hit.rule.algorithm == WINDOW_BUCKET and at.slot.state.words[5] != hit.rule.window_ms:
-        sync_begin(at.shard, <uint32_t>(at.slot - at.shard.slots), window_number(hit.rule, now_ms), 0)
+        sync_begin(at.shard, <uint32_t>(at.slot - at.shard.slots), window_number(hit.rule, now_ms), 0, now_ms)
 
 
 cdef inline void note_hit(const sighting *at, const table_hit *hit, int64_t now_ms) noexcept nogil:
@@ -594,7 +600,7 @@ cdef void take_new(counter_shard *shard, table_hit *hit, int64_t now_ms) noexcep
         slot.meta = slot_kind(hit.rule)
         shard.inserted += 1
         if shard.sync != NULL:
-            sync_begin(shard, <uint32_t>(slot - shard.slots), window_number(hit.rule, now_ms), used)
+            sync_begin(shard, <uint32_t>(slot - shard.slots), window_number(hit.rule, now_ms), used, now_ms)
     if shard.sync != NULL and hit.consistency != TABLE_LOCAL:
         sync_charge(shard, <uint32_t>(slot - shard.slots), window_number(hit.rule, now_ms), hit.cost)
     take(slot, hit, now_ms)
@@ -613,7 +619,7 @@ cdef void ask_new(counter_shard *shard, const table_hit *hit, int64_t now_ms) no
         window_init(hit.rule, &slot.state, now_ms, sketch_estimate(&shard.sketch, &hit.digest, now_ms))
         slot.meta = slot_kind(hit.rule) | (hit.slot & SLOT_METRIC)
         shard.inserted += 1
-        sync_begin(shard, <uint32_t>(slot - shard.slots), number, 0)
+        sync_begin(shard, <uint32_t>(slot - shard.slots), number, 0, now_ms)
     slot.last_s = to_seconds(now_ms)
     lease_take(shard, <uint32_t>(slot - shard.slots), hit.rule, number, hit.cost, False, &urgent)
 
@@ -783,7 +789,7 @@ cdef int table_lookup(counter_table *table, const key_digest *digest, const wind
     return known
 
 
-cdef void reset_slot(counter_shard *shard, counter_slot *slot, bint sketched, uint8_t flag, uint32_t number) noexcept nogil:
+cdef void reset_slot(counter_shard *shard, counter_slot *slot, bint sketched, uint8_t flag, uint32_t number, int64_t now_ms) noexcept nogil:
     """While the sketch knows the key, or the store has to hear of it, an empty counter has to stand before it."""
     cdef uint32_t at = <uint32_t>(slot - shard.slots)
     cdef window_rule rule
@@ -794,7 +800,7 @@ cdef void reset_slot(counter_shard *shard, counter_slot *slot, bint sketched, ui
     window_clear(&rule, &slot.state)
     slot.meta = (slot.meta & ~<uint32_t>SLOT_NEAR) | (SLOT_RESET if sketched else 0)
     if shard.sync != NULL:
-        sync_reset(shard, at, number, flag)
+        sync_reset(shard, at, number, flag, now_ms)
 
 
 cdef void insert_reset(
@@ -810,8 +816,8 @@ cdef void insert_reset(
     slot.last_s = to_seconds(now_ms)
     shard.inserted += 1
     if shard.sync != NULL:
-        sync_begin(shard, <uint32_t>(slot - shard.slots), window_number(rule, now_ms), 0)
-        sync_reset(shard, <uint32_t>(slot - shard.slots), window_number(rule, now_ms), flag)
+        sync_begin(shard, <uint32_t>(slot - shard.slots), window_number(rule, now_ms), 0, now_ms)
+        sync_reset(shard, <uint32_t>(slot - shard.slots), window_number(rule, now_ms), flag, now_ms)
 
 
 cdef int table_reset(
@@ -826,7 +832,7 @@ cdef int table_reset(
     found = shard_find(shard, digest)
     sketched = sketch_estimate(&shard.sketch, digest, now_ms) > 0
     if found != NULL:
-        reset_slot(shard, found, sketched, flag, window_number(rule, now_ms))
+        reset_slot(shard, found, sketched, flag, window_number(rule, now_ms), now_ms)
     elif sketched or shard.sync != NULL:
         insert_reset(shard, digest, rule, slot, sketched, flag, now_ms)
     spin_unlock(&shard.lock)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 import time
@@ -94,7 +95,9 @@ class Cluster:
         try:
             while True:
                 self._follow_steps()
-                self._flush_all()
+                for master in self._topology.masters.values():
+                    master.due.update(master.shards)
+                    master.early = 0.0
                 self._exchange_events()
                 await self._flush_urgent(time.monotonic() + self._options.interval)
         finally:
@@ -139,13 +142,23 @@ class Cluster:
 
     # Flushes.
 
-    def _flush_all(self, only: frozenset[int] | None = None) -> None:
-        """A task for each master that has something to flush: all its shards, or those of `only`."""
-        now = time.monotonic()
+    def _flush_due(self) -> float:
+        """A task for each master that has something to flush and may be asked.
+
+        Returns when to look again (monotonic seconds).
+        """
+        now, then = time.monotonic(), math.inf
         for master in self._topology.masters.values():
-            shards = master.shards if only is None else [shard for shard in master.shards if shard in only]
-            if shards and not master.busy and master.breaker.may_ask(now):
+            shards = [shard for shard in master.shards if shard in master.due]
+            if not shards or master.busy:
+                continue  # when it is done, it says so
+            if now < master.early:
+                then = min(then, master.early)
+                continue
+            master.due.clear()
+            if master.breaker.may_ask(now):
                 self._spawn(self._flush(master, shards))
+        return then
 
     def _exchange_events(self) -> None:
         keeper = self._topology.master(self._layout.slot)
@@ -171,22 +184,29 @@ class Cluster:
             self._exchanging = False
 
     async def _flush_urgent(self, until: float) -> None:
-        """Until then (monotonic seconds), flushes counters near their limit ahead of time, but is mostly at rest."""
-        while (left := until - time.monotonic()) > 0:
-            try:
-                await asyncio.wait_for(self._urgent.wait(), left)
-            except TimeoutError:
+        """Until then (monotonic seconds), flushes what is due, and counters near their limit ahead of time.
+
+        It is mostly at rest.
+        """
+        while True:
+            then = min(until, self._flush_due())
+            if (left := then - time.monotonic()) > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._urgent.wait()
+            elif then == until:
                 return
-            self._urgent.clear()
-            self._flush_all(frozenset(self._engine.sync_urgent()))
-            took = max((master.flush_seconds for master in self._topology.masters.values()), default=0.0)
-            await asyncio.sleep(min(max(URGENT_SECONDS, URGENT_REST * took), max(0.0, until - time.monotonic())))
+            if self._urgent.is_set():
+                self._urgent.clear()
+                urgent = set(self._engine.sync_urgent())
+                for master in self._topology.masters.values():
+                    master.due |= urgent.intersection(master.shards)
 
     async def _flush(self, master: Master, shards: list[int]) -> None:
         if master.busy:
             return
         master.busy = True
-        began = time.perf_counter()
+        began, started = time.perf_counter(), time.monotonic()
         try:
             failures = await self._flusher.flush(master, shards)
         except Exception as error:
@@ -196,6 +216,7 @@ class Cluster:
             if failures is None:
                 return
             master.flush_seconds = time.perf_counter() - began
+            master.early = started + max(URGENT_SECONDS, URGENT_REST * master.flush_seconds)
             self._flushes.add(master.flush_seconds)
             for failure in failures[1:]:
                 self._count(failure)
@@ -206,6 +227,8 @@ class Cluster:
                 self._answered(master)
         finally:
             master.busy = False
+            if master.due:
+                self._urgent.set()
 
     async def _flush_rest(self, master: Master) -> None:
         for _ in range(LAST_FLUSHES):

@@ -13,11 +13,13 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 SHARDS = 128
 SLOTS = REDIS_CLUSTER_HASH_SLOTS
 GRACE_MS = 60_000  # what a hash outlives its last use by: clocks differ
+DEMAND_PARTS = 9  # of a group that tells what is asked for, and is soon of no use
 
 
 def expires_at_ms(window_ms: int, parts: int, number: int) -> int:
     """When nobody asks for a span any more (ms since the epoch)."""
-    return (number + 1 + parts) * window_ms // parts + GRACE_MS
+    ends = (number + 1 + parts) * window_ms // parts
+    return ends if parts == DEMAND_PARTS else ends + GRACE_MS
 
 
 class Layout:

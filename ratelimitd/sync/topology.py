@@ -73,6 +73,8 @@ class Master:
     answered: float = 0.0  # when it last did
     flush_seconds: float = 0.0  # what the last flush took
     busy: bool = False
+    due: set[int] = field(default_factory=set)  # shards to flush as soon as it is not busy, and ...
+    early: float = 0.0  # ... not before then
     refuses: bool = False  # the last flush failed: that it tells the time means nothing
     trouble: str = ""  # its kind; "" while it answers
 
