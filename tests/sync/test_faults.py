@@ -251,8 +251,8 @@ def test_leases_are_never_over(
             eventually(lambda: nodes[0].store()["lost_shards"] == 128, "a notices")
             between.mend()
         else:
-            victim = next(one for one in map(cluster.owner, (0, 8192, 16383)) if one.client.keys("*}:l:*"))
             asked.fault()
+            victim = next(one for one in map(cluster.owner, (0, 8192, 16383)) if one.client.keys("*}:l:*"))
             victim.kill()
             eventually(lambda: victim.name not in masters(nodes[1]), "b knows the new master")
             victim.start()
