@@ -43,7 +43,10 @@ def load(path: Path, **environ: str) -> Any:
 @contextmanager
 def asgi(app: Any, ws: Any = "none") -> Iterator[str]:
     """Under uvicorn, which believes no header. The base URL."""
-    config = uvicorn.Config(app, "127.0.0.1", 0, log_level="warning", proxy_headers=False, lifespan="off", ws=ws)
+    # Without its own configuration of logging, which would stay for all tests of the process.
+    config = uvicorn.Config(
+        app, "127.0.0.1", 0, log_config=None, log_level="warning", proxy_headers=False, lifespan="off", ws=ws
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
